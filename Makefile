@@ -1,0 +1,55 @@
+# Each target sets up what it needs in .venv, from Python 3.11+ alone (test-clients also needs Node).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test check format lint types test-clients wheel goldens picture clean
+
+demo: $(VENV)/.run ## watch a client use the server, against the sandbox
+	@$(BIN)/phone-number-mcp demo
+
+test: $(VENV)/.dev ## run the tests
+	@$(BIN)/pytest
+
+check: lint types test test-clients wheel ## everything that CI runs
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## format and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+goldens: $(VENV)/.dev ## write the goldens and the README's tables anew, to be read in review
+	@$(BIN)/pytest --update-goldens tests/test_goldens.py
+
+picture: $(VENV)/.dev ## draw docs/demo.svg anew
+	@$(BIN)/python tests/picture.py
+
+test-clients: $(VENV)/.dev ## the TypeScript client against the real server
+	@tests/clients/run $(BIN)/python
+
+wheel: $(VENV)/.dev ## build the wheel, install it in a clean environment, try it there
+	@tests/try_wheel $(BIN)/python
+
+$(VENV)/.base: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=…") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --constraint constraints.txt 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.base pyproject.toml
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(PIP) install --constraint constraints.txt --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules

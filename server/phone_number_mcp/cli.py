@@ -1,0 +1,167 @@
+"""The command: arguments → settings → run one thing. What a command needs is imported where it runs."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from phone_number_mcp import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from phone_number_mcp.text import Redactor
+
+USAGE_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 0 all well, 1 it did not hold, 2 it was asked or configured wrongly."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        return 130
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+def _serve_stdio(arguments: argparse.Namespace) -> int:
+    gc.disable()  # what the imports make lives on: searching it for garbage takes a fifth of the start
+    from phone_number_mcp.settings import ConfigurationError, Options, read  # noqa: PLC0415  (--help needs none of it)
+
+    given = {name: value for name in Options.model_fields if (value := getattr(arguments, name)) is not None}
+    try:
+        settings = read(given, os.environ)
+    except ConfigurationError as error:
+        faults = "".join(f"\n  {fault}" for fault in error.faults)
+        sys.stderr.write(f"phone-number-mcp cannot start with this configuration:{faults}\n")
+        return USAGE_ERROR
+
+    import anyio  # noqa: PLC0415
+
+    from phone_number_mcp.api import Api  # noqa: PLC0415
+    from phone_number_mcp.app import build  # noqa: PLC0415
+    from phone_number_mcp.stdio import serve  # noqa: PLC0415
+    from phone_number_mcp.text import Redactor  # noqa: PLC0415
+
+    redact = Redactor(settings.secrets())
+    _log_to_stderr(settings.options.log_level, redact)
+
+    async def run() -> None:
+        async with Api(
+            base_url=settings.base_url,
+            authorize=settings.authorize,
+            decipher=settings.platform.decipher,
+            timeout=settings.options.timeout,
+            redact=redact,
+            app=settings.platform.sandbox() if settings.options.sandbox else None,
+        ) as api:
+            server = build(settings, api, redact)
+            gc.freeze()
+            gc.enable()
+            await serve(server)
+
+    anyio.run(run)
+    return 0
+
+
+def _serve_sandbox(arguments: argparse.Namespace) -> int:
+    from phone_number_mcp.sandbox import serve  # noqa: PLC0415
+
+    return serve(port=arguments.port)
+
+
+def _demo(_arguments: argparse.Namespace) -> int:
+    from phone_number_mcp.demo import run  # noqa: PLC0415
+
+    return run()
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints never repeat a value: people do put keys on command lines."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (argparse's overloads)
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        known = set(re.findall(r"--?[a-z][a-z-]*", self.format_help()))
+        unknown = [
+            name for part in self._given if (name := part.partition("=")[0]).startswith("-") and name not in known
+        ]
+        if unknown:
+            message = f"there is no option {unknown[0]}"
+            if re.search("key|secret|token|password|credential", unknown[0], re.IGNORECASE):
+                message += ". Credentials are read from the environment, never from the command line"
+        elif "unrecognized" in message or "invalid choice" in message:
+            message = "there is no such command"
+        else:
+            message = re.split(r"['\"]", message)[0].rstrip(": ")
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}. See {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="phone-number-mcp",
+        description="Phone-number tools for AI agents: an MCP server over stdio. Credentials come from the environment.",
+        epilog="Each option is also an environment variable: --log-level is PHONE_NUMBER_MCP_LOG_LEVEL. An option wins.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"phone-number-mcp {__version__}")
+    parser.add_argument("--platform", metavar="NAME", help="the voice-AI platform (default: zudu)")
+    parser.add_argument("--sandbox", action="store_const", const="true", help="a simulated platform: nothing is real")
+    parser.add_argument("--read-only", action="store_const", const="true", help="only tools that change nothing")
+    parser.add_argument("--tools", metavar="A,B", help="exactly these tools")
+    parser.add_argument("--timeout", metavar="SECONDS", help="for one tool call (default: 25)")
+    parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: warning)")
+    parser.set_defaults(run=_serve_stdio)
+    commands = parser.add_subparsers(title="commands", metavar="", description="without one: serve MCP over stdio")
+
+    demo = commands.add_parser("demo", help="watch a client use the server, against the sandbox", allow_abbrev=False)
+    demo.set_defaults(run=_demo)
+
+    sandbox = commands.add_parser("sandbox", help="serve the simulated platform over HTTP", allow_abbrev=False)
+    sandbox.add_argument("--port", type=_port, default=8080, metavar="PORT", help="on 127.0.0.1 (default: 8080)")
+    sandbox.set_defaults(run=_serve_sandbox)
+    return parser
+
+
+def _port(value: str) -> int:
+    port = int(value)
+    if not 0 <= port <= 65535:  # noqa: PLR2004  (a TCP port, RFC 9293)
+        raise ValueError
+    return port
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, redact: Redactor) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._redact(super().format(record))
+        return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
+
+
+def _log_to_stderr(level: str, redact: Redactor) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(redact))
+    logging.root.addHandler(handler)
+    # Others' debug logs show whole messages, arguments and headers included: they speak only when something is wrong.
+    logging.root.setLevel(logging.WARNING)
+    logging.getLogger("phone_number_mcp").setLevel(level.upper())

@@ -1,0 +1,56 @@
+"""The platforms: a table with one line each, and what a platform has to say of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phone_number_mcp.api import ASGIApp, Reply
+    from phone_number_mcp.tool import Tool
+
+PLATFORMS = {
+    "zudu": "phone_number_mcp.platforms.zudu",
+}
+"""Name → the module that defines it as `PLATFORM`; imported only when it is the one in use."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A voice-AI platform: where it is, how to authorize, how to read it, and what can be done with it.
+
+    Args:
+        name: As in `--platform`.
+        title: As people know it.
+        base_url: The published address.
+        base_url_variable: The environment variable that overrides it.
+        credentials: The environment variables that hold them, each also read as `…_FILE`.
+        authorize: Credentials by variable → the headers that carry them.
+        decipher: A reply → its data, or the `errors.ToolError` that it means.
+        instructions: What a model should know of it before the first call.
+        tools: What can be done with it.
+        sandbox: Makes the simulated platform, with an empty memory of its own.
+    """
+
+    name: str
+    title: str
+    base_url: str
+    base_url_variable: str
+    credentials: tuple[str, ...]
+    authorize: Callable[[Mapping[str, str]], dict[str, str]]
+    decipher: Callable[[Reply], Any]
+    instructions: str
+    tools: tuple[Tool[Any], ...]
+    sandbox: Callable[[], ASGIApp]
+
+
+def load(name: str) -> Platform:
+    """Return the platform of that name.
+
+    Raises:
+        KeyError: There is none.
+    """
+    platform: Platform = import_module(PLATFORMS[name]).PLATFORM
+    return platform

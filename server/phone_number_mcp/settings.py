@@ -1,0 +1,248 @@
+"""Settings: read once, from the options and a mapping of environment variables, checked as a whole, then frozen.
+
+No value is ever shown in a fault: what stands in the wrong variable may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from phone_number_mcp.errors import NotConfigured
+from phone_number_mcp.platforms import PLATFORMS, Platform, load
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+PREFIX = "PHONE_NUMBER_MCP_"
+
+# "${X}", "${env:X}", "${{ X }}", "$X", "%X%", "{{X}}", "<your key>": what is left when a client's configuration was
+# copied from an example, or the client does not substitute. It counts as not set.
+_PLACEHOLDER = re.compile(r"\$\{.*\}|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>", re.DOTALL)
+_MAX_SECRET_FILE = 64 * 1024  # bytes; so that a wrong path such as /dev/zero ends
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used. `faults` names every fault, and how to mend it, without any value."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+class Options(BaseModel):
+    """The options of the server: each is `--name` on the command line and `PHONE_NUMBER_MCP_NAME` in the environment."""
+
+    model_config = ConfigDict(frozen=True)
+
+    platform: Annotated[str, Field(description=f"The platform: {' or '.join(PLATFORMS)}.")] = "zudu"
+    sandbox: Annotated[
+        bool,
+        Field(description="Use a simulated platform in this process: no credentials, nothing real, state in memory."),
+    ] = False
+    read_only: Annotated[bool, Field(description="Offer only tools that change nothing.")] = False
+    tools: Annotated[
+        tuple[str, ...] | None, Field(description="Offer exactly these tools, separated by commas. Default: all.")
+    ] = None
+    timeout: Annotated[
+        float,
+        Field(ge=0.1, le=600, description="Seconds that one tool call may take. MCP clients give up after 60 or less."),
+    ] = 25.0
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Of the log on stderr.")] = (
+        "warning"
+    )
+
+    @field_validator("platform", "log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("platform")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in PLATFORMS:
+            raise ValueError(f"must be {' or '.join(PLATFORMS)}")
+        return value
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the server needs to know of the outside.
+
+    Args:
+        options: As given, or their defaults.
+        platform: The definition of the platform in use.
+        base_url: Where it is.
+        credentials: By environment variable; only those that are set.
+    """
+
+    options: Options
+    platform: Platform
+    base_url: str
+    credentials: Mapping[str, SecretStr]
+
+    def authorize(self) -> dict[str, str]:
+        """Return the headers that carry the credentials.
+
+        Raises:
+            NotConfigured: Some are not set; they are named.
+        """
+        if missing := [name for name in self.platform.credentials if name not in self.credentials]:
+            raise NotConfigured(
+                f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set, so {self.platform.title} cannot be called"
+            )
+        return self.platform.authorize({name: value.get_secret_value() for name, value in self.credentials.items()})
+
+    def secrets(self) -> list[str]:
+        """Return the values that no output may hold."""
+        return [value.get_secret_value() for value in self.credentials.values()]
+
+
+def variable(option: str) -> str:
+    """Return the environment variable of an option."""
+    return PREFIX + option.upper()
+
+
+def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+    """Return the settings.
+
+    Args:
+        options: From the command line, by name as in `Options`; an option wins over its variable.
+        environ: The environment variables.
+
+    Raises:
+        ConfigurationError: With every fault that was found.
+    """
+    faults: list[str] = []
+    given = {name: value for name in Options.model_fields if (value := _get(environ, variable(name))) is not None}
+    sources = {name: variable(name) for name in given} | {name: "--" + name.replace("_", "-") for name in options}
+    try:
+        chosen = Options.model_validate({**given, **options})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        faults += [_fault(detail, sources) for detail in details]
+        # Go on with what can be used, to name the other faults as well.
+        wrong = {detail["loc"][0] for detail in details}
+        chosen = Options.model_validate({k: v for k, v in {**given, **options}.items() if k not in wrong})
+    platform = load(chosen.platform)
+    known = [tool.name for tool in platform.tools]
+    if unknown := [name for name in chosen.tools or () if name not in known]:
+        listed = f"{len(unknown)} of its names {'is' if len(unknown) == 1 else 'are'} no tool of {platform.title}"
+        faults.append(f"{sources['tools']}: {listed}; they are {', '.join(known)}")
+    base_url, credentials = platform.base_url, {}
+    if chosen.sandbox:
+        credentials = {name: SecretStr(f"sandbox:{name}") for name in platform.credentials}
+    else:
+        base_url = _base_url(platform, environ, faults)
+        for name in platform.credentials:
+            if (secret := _credential(name, environ, faults)) is not None:
+                credentials[name] = SecretStr(secret)
+    if faults:
+        raise ConfigurationError(faults)
+    return Settings(options=chosen, platform=platform, base_url=base_url, credentials=credentials)
+
+
+def _get(environ: Mapping[str, str], name: str) -> str | None:
+    """Return a variable's value; None if it is not set, blank, or a placeholder that nobody filled in."""
+    value = environ.get(name)
+    return None if value is None or not value.strip() or _PLACEHOLDER.fullmatch(value.strip()) else value
+
+
+def _fault(detail: ErrorDetails, sources: Mapping[str, str]) -> str:
+    name = str(detail["loc"][0])
+    reason = {
+        "bool_parsing": "must be true or false",
+        "float_parsing": "must be a number of seconds",
+    }.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return f"{sources[name]}: {reason}"
+
+
+def _base_url(platform: Platform, environ: Mapping[str, str], faults: list[str]) -> str:
+    name = platform.base_url_variable
+    value = _get(environ, name)
+    if value is None:
+        return platform.base_url
+    value = value.strip()
+    try:
+        url = urlsplit(value)
+        host, _port = url.hostname, url.port
+    except ValueError:
+        faults.append(f"{name}: is not a web address")
+        return platform.base_url
+    if (
+        url.scheme not in {"https", "http"}
+        or not host
+        or not value.isascii()
+        or not value.isprintable()
+        or " " in value
+    ):
+        faults.append(f"{name}: must be an https address such as {platform.base_url}")
+    elif url.username is not None or url.query or url.fragment:
+        faults.append(f"{name}: must be scheme, host, port and path only: no user, no query, no fragment")
+    elif url.scheme == "http" and host not in _LOOPBACK:
+        faults.append(
+            f"{name}: must be https; http would show the credentials to the network, and is for loopback only"
+        )
+    return value
+
+
+def _credential(name: str, environ: Mapping[str, str], faults: list[str]) -> str | None:
+    value, path = _get(environ, name), _get(environ, f"{name}_FILE")
+    if value is not None and path is not None:
+        faults.append(f"{name} and {name}_FILE are both set: keep one")
+        return None
+    if path is not None:
+        name = f"{name}_FILE"
+        try:
+            value = _read_secret(Path(path.strip()))
+        except ValueError as error:
+            faults.append(f"{name}: {error}")
+            return None
+    if value is not None and (problem := _misfit(value)):
+        faults.append(f"{name}: {problem}")
+        return None
+    return value
+
+
+def _read_secret(path: Path) -> str:
+    """Return what a file holds, less the end of its line.
+
+    Raises:
+        ValueError: It holds no secret; the message never shows what it does hold.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_SECRET_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+    if len(content) > _MAX_SECRET_FILE:
+        raise ValueError("the file is too large to hold one credential")
+    value = content.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise ValueError("the file is empty")
+    return value
+
+
+def _misfit(secret: str) -> str | None:
+    """Return why a credential cannot be sent in a header, without showing it."""
+    if "\n" in secret or "\r" in secret:
+        return "has a line break in it; copy it again, without the end of the line"
+    if any(char.isspace() for char in secret):
+        return "has a space in it; copy it again, without what stands around it"
+    if not secret.isascii():
+        return "has a character in it that is not ASCII; copy it again from the platform"
+    if not secret.isprintable():
+        return "has a control character in it; copy it again from the platform"
+    return None

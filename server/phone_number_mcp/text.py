@@ -1,0 +1,65 @@
+"""Text from outside, made safe to show: platforms' replies may hold anything, and a terminal or a model reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# What may hide in text or take a terminal over. Whole escape sequences go first, so that "\x1b[31m" leaves no "[31m".
+_ESCAPES = re.compile(
+    r"""
+      (?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]            # CSI (ECMA-48, 5.4): colours, cursor, erase
+    | (?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])        # OSC, DCS, SOS, PM, APC: titles, links, clipboard, ...
+      [^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?       #   ... up to their terminator
+    | \x1b[ -/]*[0-~]?                            # any other escape
+    """,
+    re.VERBOSE,
+)
+_SPACES = re.compile(r"[\t\n\r\u2028\u2029]+")
+_HIDDEN = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # invisible by design
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"  # zero-width, bidi marks, embeddings, isolates
+    "\ufff9-\ufffb"  # interlinear annotation
+    "\U000e0000-\U000e0fff"  # tag characters and supplementary variation selectors
+    "]+"
+)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+REPLACED = "[secret]"
+MIN_SECRET_LENGTH = 4
+"""A shorter "secret" would blank out ordinary text."""
+
+
+def clean(text: str, limit: int) -> str:
+    """Return `text` on one line, without anything hidden in it, at most `limit` characters long.
+
+    Line breaks and tabs become one space; escape sequences, control characters, bidirectional, zero-width and tag
+    characters go (Unicode TR 36, section 2; TR 55, section 3); lone surrogates become U+FFFD. A cut ends in "…".
+    """
+    if not (text.isascii() and text.isprintable()):
+        text = _ESCAPES.sub("", text)
+        text = _SPACES.sub(" ", text)
+        text = _HIDDEN.sub("", text)
+        text = _SURROGATES.sub("\ufffd", text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class Redactor:
+    """Replaces known secrets wherever they stand in a text.
+
+    Args:
+        secrets: The values that no output may hold. Values under four characters are left alone.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        # Longest first: where one secret holds another, the whole of it goes.
+        self._secrets = sorted({s for s in secrets if len(s) >= MIN_SECRET_LENGTH}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Return `text` with every secret in it replaced."""
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, REPLACED)
+        return text

@@ -1,0 +1,224 @@
+"""A tool as data, its arguments as models really write them, and its schemas, rendered from its pydantic models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+
+from phone_number_mcp.errors import Failure, FieldProblem, InvalidArguments
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails, core_schema
+
+    from phone_number_mcp.api import Api
+
+
+class Arguments(BaseModel):
+    """The arguments of a tool: strict about what they mean, lenient about how a model writes them.
+
+    `"415"` is 415; `""`, `"null"` and null for an optional mean "not given"; a list or an object may come as a JSON
+    string. True and false are no numbers. Unknown arguments are refused.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_what_was_not_given(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        fields = cls.model_fields
+        return {
+            name: value
+            for name, value in given.items()
+            if name not in fields or fields[name].is_required() or not _is_blank(value)
+        }
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_as_models_write(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, bool | str):
+            return value
+        takes = _types(cls.model_fields[info.field_name or ""].annotation)
+        if isinstance(value, bool) and bool not in takes:
+            raise ValueError("must not be true or false")
+        if isinstance(value, str) and takes & {list, tuple, dict} and value.lstrip()[:1] in {"[", "{"}:
+            try:
+                return json.loads(value)
+            except ValueError:
+                return value
+        return value
+
+    def given(self) -> dict[str, Any]:
+        """Return what the caller gave, and only that: the platform owns its defaults."""
+        return self.model_dump(exclude_unset=True)
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in {"", "null"})
+
+
+def _types(annotation: Any) -> set[Any]:
+    """Return the plain types that an annotation is made of: `list[str] | None` is {list, NoneType}."""
+    origin = get_origin(annotation)
+    if origin in {Union, UnionType}:
+        return set().union(*(_types(part) for part in get_args(annotation)))
+    return {origin or annotation}
+
+
+class Data(BaseModel):
+    """What a platform returns, as it documents it.
+
+    It informs and never rejects: a reply may gain, lose or change fields, and is passed on whole.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+
+A = TypeVar("A", bound=Arguments)
+
+
+@dataclass(frozen=True)
+class Tool(Generic[A]):
+    """A tool: everything that a client sees of it, and the handler that does it.
+
+    Args:
+        name: As clients call it.
+        title: As people see it.
+        description: Written for a model: what it does, when to use it, what it costs.
+        arguments: The model of its input.
+        data: The model of what the platform returns on success.
+        handler: `(api, arguments) -> data`. It raises `errors.ToolError`, and catches only what it can mend.
+        read_only: It changes nothing.
+        destructive: It may remove or overwrite something.
+        idempotent: Doing it twice comes to the same as doing it once.
+    """
+
+    name: str
+    title: str
+    description: str
+    arguments: type[A]
+    data: type[Data]
+    handler: Callable[[Api, A], Awaitable[dict[str, Any]]]
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+
+    async def call(self, api: Api, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the arguments and do it; return what the platform returned.
+
+        Raises:
+            InvalidArguments: They do not fit; every problem is named, and nothing was sent.
+            ToolError: As the handler raises it.
+        """
+        return await self.handler(api, self._read(arguments))
+
+    def _read(self, arguments: Mapping[str, Any]) -> A:
+        try:
+            return self.arguments.model_validate(arguments)
+        except ValidationError as error:
+            # Without the input: an argument may be a secret that landed in the wrong place.
+            details = error.errors(include_url=False, include_input=False)
+        problems = [_problem(detail, list(self.arguments.model_fields)) for detail in details]
+        raise InvalidArguments("; ".join(f"{p.field} {p.problem}" for p in problems), fields=problems)
+
+    @cached_property
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON schema of the arguments: a flat object, in the words that every client takes."""
+        return self.arguments.model_json_schema(schema_generator=_PlainJsonSchema)
+
+    @cached_property
+    def output_schema(self) -> dict[str, Any]:
+        """The JSON schema of a result: `data` on success, `error` on failure.
+
+        Clients validate results against it. They must not throw away the answer to a purchase because a platform
+        changed the type of a field: so inside `data` the schema names and explains, and asserts nothing.
+        """
+        data = self.data.model_json_schema(schema_generator=_PlainJsonSchema)
+        error = Failure.model_json_schema(schema_generator=_PlainJsonSchema)
+        return {"type": "object", "properties": {"data": {"type": "object"} | _unasserted(data), "error": error}}
+
+
+def _problem(detail: ErrorDetails, known: list[str]) -> FieldProblem:
+    field = ".".join(str(part) for part in detail["loc"]) or "arguments"
+    match detail["type"]:
+        case "missing":
+            return FieldProblem(field=field, problem="is required")
+        case "extra_forbidden":
+            import difflib  # noqa: PLC0415  (only a refusal needs it)
+
+            nearest = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
+            instead = f"did you mean {nearest[0]}?" if nearest else f"the arguments are {', '.join(known)}"
+            return FieldProblem(field=field, problem=f"is not an argument of this tool; {instead}")
+        case _:
+            message = detail["msg"].removeprefix("Value error, ")
+            return FieldProblem(field=field, problem=message[:1].lower() + message[1:])
+
+
+class _PlainJsonSchema(GenerateJsonSchema):
+    """JSON schemas without what one client or another refuses: no `$ref`, `$defs`, `anyOf` with null, `title`, null default.
+
+    Claude refuses `anyOf` at the root, Gemini `$ref`, `$defs` and `const`; `anyOf` with null breaks several. An optional
+    argument is one that is not required, and that says it all.
+    """
+
+    def generate(self, schema: core_schema.CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
+        rendered = super().generate(schema, mode)
+        definitions = rendered.pop("$defs", {})
+        return dict(_inline(rendered, definitions))
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        rendered = super().model_schema(schema)
+        for noise in ("title", "description"):  # the class's name and docstring are for readers of the code
+            rendered.pop(noise, None)
+        return _without_additional(rendered)
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        return _without_additional(super().dict_schema(schema))
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  (the signature is pydantic's)
+        return False
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        rendered = super().default_schema(schema)
+        if rendered.get("default", ...) is None:
+            del rendered["default"]
+        return rendered
+
+
+def _without_additional(schema: JsonSchemaValue) -> JsonSchemaValue:
+    if schema.get("additionalProperties") is True:  # what JSON Schema takes for granted
+        del schema["additionalProperties"]
+    return schema
+
+
+def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inline(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if reference := schema.get("$ref"):
+        target = definitions[reference.rpartition("/")[2]]
+        return _inline(target | {key: value for key, value in schema.items() if key != "$ref"}, definitions)
+    return {key: _inline(value, definitions) for key, value in schema.items()}
+
+
+def _unasserted(schema: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    if "description" in schema:
+        kept["description"] = schema["description"]
+    if "properties" in schema:
+        kept["properties"] = {name: _unasserted(part) for name, part in schema["properties"].items()}
+    if "items" in schema:
+        kept["items"] = _unasserted(schema["items"])
+    return kept

@@ -1,0 +1,78 @@
+// The TypeScript client against the real server, whose platform is a real HTTP server here. This client validates
+// structuredContent against the tool's outputSchema, on errors too: it must take every answer there is.
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+
+const python = process.argv[2];
+const number = "+14155550100";
+const json = (status, body, headers = {}) => (response) => {
+  response.writeHead(status, { "content-type": "application/json", ...headers });
+  response.end(typeof body === "string" ? body : JSON.stringify(body));
+};
+const error = (message, text) => ({ message, status: "error", error: text });
+const ok = (data) => json(200, { message: "ok", status: "success", error: null, data });
+
+const cases = [
+  ["a number", ok({ phone_number: number, nickname: null, area_code: 415 }), undefined],
+  ["fields of other types, and new ones", ok({ phone_number: number, area_code: "415", nickname: 7, more: [{}] }), undefined],
+  ["401", json(401, error("Unauthorized", "Missing or invalid API key/secret")), "unauthorized"],
+  ["404", json(404, error("Phone number not found", "It does not exist")), "not_found"],
+  ["409", json(409, error("Phone number already exists", "taken")), "already_exists"],
+  ["429", json(429, error("Slow down", "Rate limit"), { "retry-after": "2" }), "rate_limited"],
+  ["500", json(500, error("Failed to retrieve phone number", "Database connection failed")), "platform_error"],
+  ["200 that says error", json(200, error("No luck", "Carrier down")), "platform_error"],
+  ["502 with HTML", json(502, "<html>Bad gateway</html>", { "content-type": "text/html" }), "platform_error"],
+  ["a redirect", json(302, "", { location: "https://example.com/" }), "invalid_reply"],
+  ["cut JSON", json(200, '{"message": "Pho'), "invalid_reply"],
+  ["a drop", (response) => response.destroy(), "unreachable"],
+];
+
+let answer;
+let posts = 0;
+const platform = createServer((request, response) => {
+  if (request.method === "POST") posts += 1;
+  request.resume().on("end", () => answer(response));
+});
+await new Promise((ready) => platform.listen(0, "127.0.0.1", ready));
+const address = `http://127.0.0.1:${platform.address().port}`;
+
+async function connected(env, use) {
+  const client = new Client({ name: "typescript", version: "0" });
+  await client.connect(new StdioClientTransport({ command: python, args: ["-m", "phone_number_mcp"], env }));
+  const { tools } = await client.listTools(); // from here on it validates
+  assert.deepEqual(tools.map((tool) => tool.name), ["get_phone_number", "create_phone_number"]);
+  try {
+    return await use(client);
+  } finally {
+    await client.close();
+  }
+}
+
+async function call(client, name, args, code) {
+  const result = await client.callTool({ name, arguments: args });
+  assert.deepEqual(JSON.parse(result.content[0].text), result.structuredContent);
+  assert.equal(result.isError ?? false, code !== undefined, JSON.stringify(result));
+  assert.equal(result.structuredContent.error?.code, code);
+}
+
+const UNKNOWN = new Set(["platform_error", "invalid_reply", "unreachable"]);
+let passed = 0;
+await connected({ ZUDU_API_KEY: "sk_typescript", ZUDU_API_SECRET: "s3cr3t_typescript", ZUDU_BASE_URL: address }, async (client) => {
+  for (const [name, reply, code] of cases) {
+    answer = reply;
+    posts = 0;
+    await call(client, "get_phone_number", { phone_number: number }, code);
+    await call(client, "create_phone_number", { phone_number: number }, UNKNOWN.has(code) ? "outcome_unknown" : code);
+    assert.equal(posts, 1, `${name}: one POST`);
+    passed += 1;
+  }
+  await call(client, "create_phone_number", { phone_number: "4155550100", zzz: 1 }, "invalid_arguments");
+  await assert.rejects(client.callTool({ name: "delete_everything", arguments: {} }), { code: -32602 });
+  passed += 2;
+});
+await connected({}, (client) => call(client, "get_phone_number", { phone_number: number }, "not_configured"));
+passed += 1;
+platform.close();
+console.log(`TypeScript client: ${passed} passed`);

@@ -1,0 +1,74 @@
+"""What the tests share: the event loop, a platform on a real socket, and the real server as a subprocess."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+
+from upstream import Upstream
+from wire import RawClient
+
+KEY = "sk_Rk7Zp2Qw9Lx4Vb6Nm1Ts8Jd3Hf5Gc0"
+SECRET = "s3cr3t_Yt6Ue1Oi8Pa3Sd5Fg7Hj2Kl9Zx"
+GOLDENS = Path(__file__).parent / "goldens"
+README = Path(__file__).parent.parent / "README.md"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="write the goldens and the README's tables anew")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream.listening() as listening:
+        yield listening
+
+
+class Connect(Protocol):
+    def __call__(self, *options: str, mode: str = ..., env: dict[str, str] | None = ...) -> Client: ...
+
+
+class Open(Protocol):
+    def __call__(self, *options: str, env: dict[str, str] | None = ...) -> AbstractAsyncContextManager[RawClient]: ...
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "phone_number_mcp", *options]
+
+
+def credentials(upstream: Upstream) -> dict[str, str]:
+    """The environment of a server that is configured, and whose platform is `upstream`."""
+    return {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET, "ZUDU_BASE_URL": upstream.url}
+
+
+@pytest.fixture
+def connect() -> Connect:
+    """Start the real server with the official client, as in `async with connect("--sandbox") as client`."""
+
+    def start(*options: str, mode: str = "auto", env: dict[str, str] | None = None) -> Client:
+        program, *arguments = command(*options)
+        return Client(StdioServerParameters(command=program, args=arguments, env=env), mode=mode)
+
+    return start
+
+
+@pytest.fixture
+def raw() -> Open:
+    """Start the real server to speak raw JSON lines, as in `async with raw("--sandbox") as client`."""
+
+    def start(*options: str, env: dict[str, str] | None = None) -> AbstractAsyncContextManager[RawClient]:
+        return RawClient.started(command(*options), env or {})
+
+    return start

@@ -1,0 +1,84 @@
+"""The command line: what it refuses, and that it never repeats a value."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from conftest import command
+from phone_number_mcp import __version__
+from phone_number_mcp.settings import Options
+
+
+def run(*options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*options),
+        capture_output=True,
+        text=True,
+        env=env or {},
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout == f"phone-number-mcp {__version__}\n"
+
+
+def test_help_names_every_option_and_every_command() -> None:
+    shown = run("--help").stdout
+    for option in Options.model_fields:
+        assert f"--{option.replace('_', '-')}" in shown
+    assert "demo" in shown
+    assert "sandbox" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--api-key", "sk_abcdef"], "there is no option --api-key. Credentials are read from the environment"),
+        (["--api-key=sk_abcdef"], "there is no option --api-key. Credentials are read from the environment"),
+        (["--verbose"], "there is no option --verbose"),
+        (["sk_abcdef"], "there is no such command"),
+        (["--sandbox=sk_abcdef"], "argument --sandbox"),
+        (["--timeout"], "argument --timeout: expected one argument"),
+        (["sandbox", "--port", "sk_abcdef"], "argument --port"),
+        (["sandbox", "--prot", "1"], "there is no option --prot"),
+        (["sandbox", "--port", "70000"], "argument --port"),
+        (["--platform", "sk_abcdef"], "--platform: must be zudu"),
+        (["--tools", "sk_abcdef"], "--tools: 1 of its names is no tool of Zudu; they are get_phone_number"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_without_repeating_a_value(arguments: list[str], words: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "sk_abcdef" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_malformed_configuration_stops_the_start_with_every_fault_in_one_message() -> None:
+    done = run(
+        env={"ZUDU_API_KEY": "sk_abc def", "ZUDU_BASE_URL": "http://example.com", "PHONE_NUMBER_MCP_TIMEOUT": "x"}
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "phone-number-mcp cannot start with this configuration:",
+        "  PHONE_NUMBER_MCP_TIMEOUT: must be a number of seconds",
+        "  ZUDU_BASE_URL: must be https; http would show the credentials to the network, and is for loopback only",
+        "  ZUDU_API_KEY: has a space in it; copy it again, without what stands around it",
+    ]
+
+
+def test_the_start_imports_neither_http_client_nor_sandbox_nor_number_library() -> None:
+    code = (
+        "import sys; from phone_number_mcp.cli import main; main([]); "
+        "print(sorted({'httpx', 'httpcore', 'phonenumbers', 'rich', 'difflib', 'phone_number_mcp.sandbox'} & set(sys.modules)))"
+    )
+    program = [command()[0], "-c", code]
+    done = subprocess.run(
+        program, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True, env={}
+    )
+    assert done.stdout == "[]\n"

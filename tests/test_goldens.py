@@ -1,0 +1,112 @@
+"""What a client is shown, held to files: a changed schema or table is seen in review."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import GOLDENS, README, Connect
+from phone_number_mcp import __version__, demo
+from phone_number_mcp.app import HOMEPAGE
+from phone_number_mcp.cli import _parser
+from phone_number_mcp.platforms import PLATFORMS
+from tables import TABLES, fill, hold
+
+ROOT = README.parent
+
+
+@pytest.fixture
+def update(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-goldens"))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_the_list_of_tools_is_the_golden_one(connect: Connect, platform: str, update: bool) -> None:
+    async with connect("--platform", platform) as client:
+        listed = await client.list_tools()
+    tools = [tool.model_dump(by_alias=True, exclude_none=True) for tool in listed.tools]
+    hold(GOLDENS / f"tools-{platform}.json", json.dumps(tools, indent=2, ensure_ascii=False) + "\n", update=update)
+    assert len(json.dumps({"tools": tools}, separators=(",", ":")).encode()) <= 6_000
+
+
+def test_the_tables_of_the_readme_are_those_of_the_code(update: bool) -> None:
+    text = README.read_text(encoding="utf-8")
+    assert set(re.findall(r"<!-- table: (\w+) -->", text)) == TABLES.keys()
+    hold(README, fill(text), update=update)
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def _entries(configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    (servers,) = configuration.values()
+    assert isinstance(servers, dict)
+    return servers
+
+
+def _starts(entry: dict[str, Any]) -> None:
+    """Assert that a client's entry is one that this server takes."""
+    assert entry["command"] == "phone-number-mcp"
+    _parser().parse_args(entry.get("args", []))
+    assert set(entry.get("env", {})) <= {"ZUDU_API_KEY", "ZUDU_API_SECRET"}
+
+
+def test_every_client_configuration_of_the_readme_is_valid_and_starts_the_server() -> None:
+    blocks = _blocks("json")
+    assert len(blocks) >= 3
+    configurations = [json.loads(block) for block in blocks]
+    clients = [each for each in configurations if each.keys() & {"mcpServers", "servers"}]
+    assert clients
+    for configuration in clients:
+        for entry in _entries({key: value for key, value in configuration.items() if key != "inputs"}).values():
+            _starts(entry)
+
+
+def test_every_command_line_of_the_readme_is_one_that_the_server_takes() -> None:
+    lines = [line for block in _blocks("sh") for line in block.splitlines() if "phone-number-mcp" in line]
+    ours = [line[line.rindex("phone-number-mcp ") :] for line in lines if "phone-number-mcp " in line]
+    assert ours
+    for line in ours:
+        if "--version" not in line:  # which ends the process, and has a test of its own
+            _parser().parse_args(shlex.split(line, comments=True)[1:])
+
+
+def test_the_example_configuration_has_one_entry_to_try_and_one_for_real_use() -> None:
+    sandbox, real = _entries(json.loads((ROOT / "mcp.json.example").read_text(encoding="utf-8"))).values()
+    _starts(sandbox)
+    _starts(real)
+    assert "--sandbox" in sandbox["args"]
+    assert real["env"].keys() == {"ZUDU_API_KEY", "ZUDU_API_SECRET"}
+
+
+def test_the_project_says_the_same_of_itself_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["urls"]["Homepage"] == HOMEPAGE
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_picture_shows_the_demo_as_it_is() -> None:
+    picture = (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8").replace("&#160;", " ")
+    for words in (demo.NEW, "already_exists", "not_found", "Every step held."):
+        assert words in picture
+    assert "http://" not in picture.replace("http://www.w3.org/", "")  # it fetches nothing
+
+
+def test_the_readmes_agent_in_python_runs_as_printed(tmp_path: Path) -> None:
+    (program,) = _blocks("python")
+    script = tmp_path / "agent.py"
+    script.write_text(program, encoding="utf-8")
+    path = {"PATH": f"{sys.exec_prefix}/bin", "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False, env=path)
+    assert done.stderr == ""
+    assert "Front desk" in done.stdout

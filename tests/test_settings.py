@@ -1,0 +1,185 @@
+"""Settings: read once, checked as a whole, and no fault shows a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phone_number_mcp.errors import NotConfigured
+from phone_number_mcp.settings import ConfigurationError, read
+
+KEYS = {"ZUDU_API_KEY": "sk_abcdef", "ZUDU_API_SECRET": "s3cr3t_ghijkl"}
+
+
+def faults(options: dict[str, str], environ: dict[str, str]) -> list[str]:
+    with pytest.raises(ConfigurationError) as raised:
+        read(options, environ)
+    return raised.value.faults
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    settings = read({}, {})
+    assert settings.options.model_dump() == {
+        "platform": "zudu",
+        "sandbox": False,
+        "read_only": False,
+        "tools": None,
+        "timeout": 25.0,
+        "log_level": "warning",
+    }
+    assert settings.base_url == "https://api.zudu.ai"
+
+
+def test_each_option_is_a_variable_too_and_the_option_wins() -> None:
+    environ = {
+        "PHONE_NUMBER_MCP_PLATFORM": " Zudu ",
+        "PHONE_NUMBER_MCP_SANDBOX": "true",
+        "PHONE_NUMBER_MCP_READ_ONLY": "1",
+        "PHONE_NUMBER_MCP_TOOLS": "get_phone_number, create_phone_number",
+        "PHONE_NUMBER_MCP_TIMEOUT": "7.5",
+        "PHONE_NUMBER_MCP_LOG_LEVEL": "DEBUG",
+    }
+    assert read({"timeout": "3"}, environ).options.model_dump() == {
+        "platform": "zudu",
+        "sandbox": True,
+        "read_only": True,
+        "tools": ("get_phone_number", "create_phone_number"),
+        "timeout": 3.0,
+        "log_level": "debug",
+    }
+
+
+def test_the_credentials_become_the_two_headers() -> None:
+    assert read({}, KEYS).authorize() == {"X-API-KEY": "sk_abcdef", "X-API-SECRET": "s3cr3t_ghijkl"}
+
+
+def test_settings_never_show_a_secret() -> None:
+    shown = repr(read({}, KEYS))
+    assert "sk_abcdef" not in shown
+    assert "s3cr3t_ghijkl" not in shown
+
+
+@pytest.mark.parametrize("placeholder", ["${ZUDU_API_KEY}", "${env:X}", "${input:key}", "$ZUDU_API_KEY", "%ZUDU_API_KEY%",
+                                         "{{key}}", "<your key>", "", "  ", "${user_config.api_key}"])  # fmt: skip
+def test_a_placeholder_that_nobody_filled_in_counts_as_not_set(placeholder: str) -> None:
+    settings = read({}, KEYS | {"ZUDU_API_KEY": placeholder, "PHONE_NUMBER_MCP_TIMEOUT": placeholder})
+    with pytest.raises(NotConfigured, match=r"^ZUDU_API_KEY is not set"):
+        settings.authorize()
+    assert settings.options.timeout == 25.0
+
+
+def test_all_that_is_missing_is_named() -> None:
+    with pytest.raises(NotConfigured, match=r"^ZUDU_API_KEY and ZUDU_API_SECRET are not set"):
+        read({}, {}).authorize()
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_credential_is_read_from_a_file_without_the_end_of_its_line(tmp_path: Path, end: str) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"sk_from_file" + end.encode())
+    settings = read({}, {"ZUDU_API_KEY_FILE": str(file), "ZUDU_API_SECRET": "s3cr3t_ghijkl"})
+    assert settings.authorize()["X-API-KEY"] == "sk_from_file"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the file is empty"),
+        (b"\n", "the file is empty"),
+        (b"sk_one\nsk_two\n", "has a line break in it"),
+        (b"\xff\xfe", "not ASCII"),
+        (b"x" * 70_000, "too large"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_file_that_holds_no_credential_is_a_fault(tmp_path: Path, content: bytes | None, words: str) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    (fault,) = faults({}, {"ZUDU_API_KEY_FILE": str(file)})
+    assert fault.startswith("ZUDU_API_KEY_FILE: ")
+    assert words in fault
+
+
+def test_a_credential_both_ways_is_a_fault(tmp_path: Path) -> None:
+    environ = KEYS | {"ZUDU_API_KEY_FILE": str(tmp_path)}
+    assert faults({}, environ) == ["ZUDU_API_KEY and ZUDU_API_KEY_FILE are both set: keep one"]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("sk_abc\n", "line break"),
+        ("sk_abc def", "a space"),
+        (" sk_abc", "a space"),
+        ("sk_äbc", "not ASCII"),
+        ("sk_abc\x07", "control character"),
+    ],
+)
+def test_a_key_that_cannot_be_a_header_is_refused_without_being_shown(key: str, words: str) -> None:
+    (fault,) = faults({}, KEYS | {"ZUDU_API_KEY": key})
+    assert fault.startswith("ZUDU_API_KEY: has ")
+    assert words in fault
+    assert "bc" not in fault.removesuffix("copy it again, without what stands around it")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://api.zudu.ai", "must be https"),
+        ("ftp://api.zudu.ai", "must be an https address"),
+        ("api.zudu.ai", "must be an https address"),
+        ("https://", "must be an https address"),
+        ("https://user:sk_abcdef@api.zudu.ai", "no user"),
+        ("https://api.zudu.ai?x=1", "no query"),
+        ("https://api.zudu.ai:port", "is not a web address"),
+        ("https://api.zudu.ai/a b", "must be an https address"),
+        ("http://127.0.0.1.example.com", "must be https"),
+    ],
+)
+def test_a_base_url_that_would_leak_credentials_or_cannot_work_is_refused(url: str, words: str) -> None:
+    (fault,) = faults({}, KEYS | {"ZUDU_BASE_URL": url})
+    assert words in fault
+    assert "sk_abcdef" not in fault
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:80", "https://x.example/zudu"]
+)
+def test_https_and_loopback_are_taken(url: str) -> None:
+    assert read({}, {"ZUDU_BASE_URL": url}).base_url == url
+
+
+def test_every_fault_is_named_at_once_and_no_value_is_shown() -> None:
+    environ = {
+        "PHONE_NUMBER_MCP_PLATFORM": "sk_one",
+        "PHONE_NUMBER_MCP_TIMEOUT": "sk_two",
+        "PHONE_NUMBER_MCP_SANDBOX": "sk_three",
+        "PHONE_NUMBER_MCP_TOOLS": "get_phone_number,sk_four",
+        "ZUDU_API_KEY": "sk five",
+        "ZUDU_BASE_URL": "sk_six",
+    }
+    named = faults({"log_level": "sk_seven"}, environ)
+    assert [fault.partition(":")[0] for fault in named] == [
+        "PHONE_NUMBER_MCP_PLATFORM",
+        "PHONE_NUMBER_MCP_SANDBOX",
+        "PHONE_NUMBER_MCP_TIMEOUT",
+        "--log-level",
+        "PHONE_NUMBER_MCP_TOOLS",
+        "ZUDU_BASE_URL",
+        "ZUDU_API_KEY",
+    ]
+    assert "sk_" not in " ".join(named)
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "601"])
+def test_a_timeout_must_be_a_time(timeout: str) -> None:
+    (fault,) = faults({"timeout": timeout}, {})
+    assert fault.startswith("--timeout: ")
+
+
+def test_the_sandbox_needs_no_credentials_and_takes_none_from_the_environment() -> None:
+    settings = read({"sandbox": "true"}, KEYS | {"ZUDU_BASE_URL": "nonsense"})
+    assert not set(KEYS.values()) & set(settings.secrets())
+    assert settings.authorize()

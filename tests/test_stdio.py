@@ -1,0 +1,220 @@
+"""The real server as a subprocess, spoken to by the official client and in raw JSON lines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from mcp import MCPError
+from mcp_types import CallToolResult, TextContent
+
+from conftest import KEY, SECRET, Connect, Open, credentials
+from phone_number_mcp import __version__
+from test_zudu import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
+from upstream import Answer, Upstream, drop, envelope, reply, silence
+from wire import HANDSHAKE, MODERN
+
+pytestmark = pytest.mark.anyio
+ERAS = pytest.mark.parametrize("mode", ["legacy", MODERN, "auto"])
+TOOLS = ["get_phone_number", "create_phone_number"]
+
+
+def content(result: CallToolResult) -> dict[str, Any]:
+    """The JSON of a result; the same in the text and in the structure."""
+    (text,) = result.content
+    assert isinstance(text, TextContent)
+    assert json.loads(text.text) == result.structured_content
+    assert "\n" not in text.text
+    assert isinstance(result.structured_content, dict)
+    return result.structured_content
+
+
+@ERAS
+async def test_an_agent_looks_a_number_up_and_creates_one(connect: Connect, upstream: Upstream, mode: str) -> None:
+    async with connect(mode=mode, env=credentials(upstream)) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == TOOLS
+        upstream.answer = reply(200, envelope(DOCUMENTED_GET))
+        got = await client.call_tool("get_phone_number", {"phone_number": "+14155551234"})
+        upstream.answer = reply(200, envelope(DOCUMENTED_CREATED))
+        created = await client.call_tool("create_phone_number", dict(DOCUMENTED_CREATE))
+    assert (got.is_error, content(got)) == (False, {"data": DOCUMENTED_GET})
+    assert (created.is_error, content(created)) == (False, {"data": DOCUMENTED_CREATED})
+    assert [request.method for request in upstream.requests] == ["GET", "POST"]
+    assert upstream.requests[1].json == DOCUMENTED_CREATE
+    assert upstream.requests[1].headers["x-api-key"] == KEY
+    assert upstream.requests[1].headers["x-api-secret"] == SECRET
+
+
+FAILURES = [
+    pytest.param(
+        reply(401, envelope(status="error", error="Missing or invalid API key/secret")), "unauthorized", id="401"
+    ),
+    pytest.param(reply(402, envelope(status="error", error="Trial ended")), "payment_required", id="402"),
+    pytest.param(reply(403, envelope(status="error", error="No")), "forbidden", id="403"),
+    pytest.param(
+        reply(404, envelope(status="error", message="Phone number not found", error="It does not exist")),
+        "not_found",
+        id="404",
+    ),
+    pytest.param(reply(409, envelope(status="error", error="Exists")), "already_exists", id="409"),
+    pytest.param(reply(422, envelope(status="error", error="Bad")), "rejected", id="422"),
+    pytest.param(reply(429, envelope(status="error", error="Slow"), retry_after="5"), "rate_limited", id="429"),
+    pytest.param(
+        reply(500, envelope(status="error", message="Failed", error="Database connection failed")),
+        "platform_error",
+        id="500",
+    ),
+    pytest.param(reply(200, envelope(status="error", error="Carrier down")), "platform_error", id="200-error"),
+    pytest.param(reply(502, b"<html>Bad gateway</html>", content_type="text/html"), "platform_error", id="502-html"),
+    pytest.param(reply(302, b"", location="https://example.com/"), "invalid_reply", id="redirect"),
+    pytest.param(reply(200, b'{"message": "Pho'), "invalid_reply", id="cut"),
+    pytest.param(reply(200, b'{"data": {"a": NaN}}'), "invalid_reply", id="nan"),
+    pytest.param(drop(), "unreachable", id="drop"),
+    pytest.param(silence(), "timeout", id="silence"),
+]
+
+
+@pytest.mark.parametrize(("answer", "code"), FAILURES)
+async def test_every_failure_of_a_read_has_its_code_and_the_official_client_takes_it(
+    connect: Connect, upstream: Upstream, answer: Answer, code: str
+) -> None:
+    upstream.answer = answer
+    timeout = "0.3" if code == "timeout" else "10"
+    async with connect("--timeout", timeout, env=credentials(upstream)) as client:
+        result = await client.call_tool("get_phone_number", {"phone_number": "+14155550100"})
+    error = content(result)["error"]
+    assert result.is_error
+    assert error["code"] == code
+    assert error["message"]
+    assert error["hint"]
+    assert error["platform"] == "zudu"
+    assert error["operation"] == "get_phone_number"
+    assert "outcome" not in error
+    assert len(upstream.requests) == 1
+
+
+async def test_hidden_text_of_the_platform_reaches_no_client_and_ends_no_process(raw: Open, upstream: Upstream) -> None:
+    upstream.answer = reply(400, b'{"status": "error", "message": "\\u001b[31mbad\\u202e \\ud800"}')
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        result = await client.call("get_phone_number", phone_number="+14155550100")
+        assert result["structuredContent"]["error"]["message"] == "bad \ufffd"
+        assert (await client.ask("ping"))["result"] == {}
+
+
+@ERAS
+async def test_without_credentials_the_tools_are_listed_and_a_call_names_what_is_missing(
+    connect: Connect, mode: str
+) -> None:
+    async with connect(mode=mode) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == TOOLS
+        result = await client.call_tool("create_phone_number", {"phone_number": "+14155550120"})
+    error = content(result)["error"]
+    assert error["code"] == "not_configured"
+    assert "ZUDU_API_KEY and ZUDU_API_SECRET are not set" in error["message"]
+    assert error["outcome"] == "not_applied"
+
+
+@ERAS
+async def test_an_unknown_tool_is_a_protocol_error_that_names_the_tools(connect: Connect, mode: str) -> None:
+    async with connect("--sandbox", mode=mode) as client:
+        with pytest.raises(MCPError, match="The tools are get_phone_number, create_phone_number") as raised:
+            await client.call_tool("delete_everything", {})
+    assert raised.value.code == -32602
+
+
+async def test_a_hidden_tool_is_not_listed_and_cannot_be_called(connect: Connect) -> None:
+    for options in (
+        ["--read-only"],
+        ["--tools", "get_phone_number"],
+        ["--read-only", "--tools", "create_phone_number"],
+    ):
+        async with connect("--sandbox", *options) as client:
+            assert "create_phone_number" not in [tool.name for tool in (await client.list_tools()).tools]
+            with pytest.raises(MCPError, match="is not offered by this server"):
+                await client.call_tool("create_phone_number", {"phone_number": "+14155550120"})
+
+
+async def test_the_handshake_says_who_the_server_is_and_how_to_work_with_it(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        result = (await client.initialize())["result"]
+        assert result["protocolVersion"] == HANDSHAKE
+        assert result["serverInfo"]["name"] == "phone-number-mcp"
+        assert result["serverInfo"]["title"] == "Phone numbers"
+        assert result["serverInfo"]["version"] == __version__
+        assert result["serverInfo"]["websiteUrl"].startswith("https://")
+        assert "E.164" in result["instructions"]
+        assert "simulated" in result["instructions"]
+        assert result["capabilities"] == {"tools": {"listChanged": False}}
+
+
+async def test_the_stateless_era_needs_no_handshake_and_its_lists_say_how_long_they_hold(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        discovered = (await client.ask_modern("server/discover"))["result"]
+        assert MODERN in discovered["supportedVersions"]
+        assert "E.164" in discovered["instructions"]
+        listed = (await client.ask_modern("tools/list"))["result"]
+        assert (listed["ttlMs"], listed["cacheScope"]) == (300_000, "public")
+        called = await client.ask_modern(
+            "tools/call", {"name": "get_phone_number", "arguments": {"phone_number": "+14155550100"}}
+        )
+        assert called["result"]["structuredContent"]["data"]["nickname"] == "Front desk"
+
+
+async def test_what_the_protocol_does_not_allow_is_a_protocol_error(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        assert (await client.ask("tools/explode"))["error"]["code"] == -32601
+        assert (await client.ask("tools/call", {"arguments": {}}))["error"]["code"] == -32602
+        assert (await client.ask("tools/call", {"name": "get_phone_number", "arguments": [1]}))["error"][
+            "code"
+        ] == -32602
+        assert (await client.ask("tools/list", {"cursor": "page 2"}))["error"]["code"] == -32602
+
+
+async def test_a_call_without_arguments_names_what_is_required(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        response = await client.ask("tools/call", {"name": "get_phone_number"})
+        assert response["result"]["structuredContent"]["error"]["fields"] == [
+            {"field": "phone_number", "problem": "is required"}
+        ]
+
+
+async def test_stdin_that_closes_ends_the_server_quietly(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        assert await client.end() == 0
+    assert client.stderr == b""
+
+
+@pytest.mark.parametrize(("answer", "code"), FAILURES)
+async def test_no_key_or_secret_is_in_anything_the_process_writes_even_at_debug(
+    raw: Open, upstream: Upstream, answer: Answer, code: str
+) -> None:
+    upstream.answer = answer
+    timeout = "0.3" if code == "timeout" else "10"
+    async with raw("--log-level", "debug", "--timeout", timeout, env=credentials(upstream)) as client:
+        await client.initialize()
+        await client.call("get_phone_number", phone_number="+14155550100")
+        await client.call("create_phone_number", phone_number="+14155550120", nickname=KEY)
+        await client.call("get_phone_number", phone_number=SECRET)
+        await client.call("get_phone_number", phone_number="+14155550100", **{KEY: SECRET})
+        await client.ask("tools/call", {"name": KEY})
+    assert b"phone_number_mcp" in client.stderr  # it did log
+    for secret in (KEY.encode(), SECRET.encode()):
+        assert secret not in client.received
+        assert secret not in client.stderr
+
+
+async def test_a_platform_that_sends_the_secrets_back_does_not_leak_them(raw: Open, upstream: Upstream) -> None:
+    upstream.answer = reply(401, envelope(status="error", message=f"Bad key {KEY}", error=f"or secret {SECRET}"))
+    async with raw("--log-level", "debug", env=credentials(upstream)) as client:
+        await client.initialize()
+        error = (await client.call("get_phone_number", phone_number="+14155550100"))["structuredContent"]["error"]
+        upstream.answer = reply(200, envelope({"phone_number": "+14155550100", KEY: SECRET}))
+        await client.call("get_phone_number", phone_number="+14155550100")
+    assert (error["message"], error["detail"]) == ("Bad key [secret]", "or secret [secret]")
+    assert KEY.encode() not in client.received + client.stderr
+    assert SECRET.encode() not in client.received + client.stderr

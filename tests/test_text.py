@@ -1,0 +1,52 @@
+"""Text from outside is made safe to show."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phone_number_mcp.text import Redactor, clean
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned"),
+    [
+        ("Front desk", "Front desk"),
+        ("Empfang – Zürich 東京 🏢", "Empfang – Zürich 東京 🏢"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x9b31mred", "red"),
+        ("\x1b]0;title\x07shown", "shown"),
+        ("\x1b]8;;https://example.com\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bc\x07\x08", ""),
+        ("one\r\ntwo\tthree\u2028four", "one two three four"),
+        ("a\u202eb\u2066c\u200bd\ufeffe\u00adf", "abcdef"),
+        ("a\U000e0041\U000e0042b", "ab"),
+        ("a\ud800b", "a\ufffdb"),
+    ],
+)
+def test_nothing_hidden_stays_in_a_text(raw: str, cleaned: str) -> None:
+    assert clean(raw, 100) == cleaned
+
+
+def test_a_long_text_is_cut_and_says_so() -> None:
+    assert clean("x" * 50, 10) == "x" * 9 + "…"
+
+
+@given(st.text(alphabet=st.characters(), max_size=300) | st.text(alphabet=st.characters(codec=None)))
+def test_every_text_can_be_shown_and_encoded(text: str) -> None:
+    cleaned = clean(text, 200)
+    assert len(cleaned) <= 200
+    cleaned.encode()
+    assert not {"Cc", "Cs"} & {unicodedata.category(char) for char in cleaned}
+
+
+def test_a_secret_is_replaced_wherever_it_stands() -> None:
+    redact = Redactor(["sk_abc", "sk_abc_long"])
+    assert redact("Key sk_abc_long is no sk_abc.") == "Key [secret] is no [secret]."
+
+
+def test_a_secret_too_short_to_be_one_does_not_blank_out_ordinary_text() -> None:
+    assert Redactor(["a", ""])("a banana") == "a banana"

@@ -1,0 +1,290 @@
+"""Zudu, against a real server on a socket: what is sent, what comes back, and what each answer means."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from phone_number_mcp.api import Api
+from phone_number_mcp.errors import (
+    AlreadyExists,
+    InvalidArguments,
+    InvalidReply,
+    NotFound,
+    OutcomeUnknown,
+    PlatformError,
+    RateLimited,
+    Rejected,
+    ToolError,
+    Unauthorized,
+)
+from phone_number_mcp.platforms import load
+from phone_number_mcp.text import Redactor
+from upstream import Request, Upstream, drop, envelope, reply, silence
+
+pytestmark = pytest.mark.anyio
+ZUDU = load("zudu")
+TOOLS = {tool.name: tool for tool in ZUDU.tools}
+NUMBER = "+14155550100"
+
+# The examples of https://docs.zudu.ai/api-reference/phone-numbers/get and …/post-phone-numbers-create.
+DOCUMENTED_GET = {
+    "phone_number": "+14155551234",
+    "nickname": "Main Office Line",
+    "organization_id": "org_1234567890",
+    "area_code": 415,
+    "phone_number_type": "ZUDU_TWILIO",
+    "number_provider": "twilio",
+    "inbound_agent_id": "agent_123",
+    "outbound_agent_id": "agent_456",
+    "inbound_agent_version": 1,
+    "outbound_agent_version": 1,
+    "inbound_webhook_url": "https://example.com/webhook",
+    "inbound_trunk_id": "trunk_inbound_abc123",
+    "outbound_trunk_id": "trunk_outbound_def456",
+    "dispatch_rule_id": "dispatch_xyz789",
+    "created_at": "2024-01-15T10:30:00Z",
+    "updated_at": "2024-01-15T11:00:00Z",
+}
+DOCUMENTED_CREATE = {
+    "phone_number": "+14157774444",
+    "area_code": 415,
+    "nickname": "Customer Service Line",
+    "inbound_agent_id": "agent_abc123",
+    "outbound_agent_id": "agent_xyz789",
+    "inbound_agent_version": 1,
+    "outbound_agent_version": 1,
+    "inbound_webhook_url": "https://example.com/webhook",
+    "number_provider": "twilio",
+    "outbound_trunk_id": "ST_4Xo2mZgQsfyQ",
+    "phone_number_type": "zudu-twilio",
+}
+DOCUMENTED_CREATED = DOCUMENTED_CREATE | {
+    "organization_id": "org_123",
+    "phone_number_pretty": "+1 (415) 777-4444",
+    "created_at": "2024-01-15T10:30:00Z",
+    "updated_at": "2024-01-15T10:30:00Z",
+    "last_modification_timestamp": 1703413636133,
+}
+
+
+@pytest.fixture
+async def api(upstream: Upstream) -> AsyncIterator[Api]:
+    credentials = {"ZUDU_API_KEY": "sk_abcdef", "ZUDU_API_SECRET": "s3cr3t_ghijkl"}
+    async with Api(
+        base_url=upstream.url,
+        authorize=lambda: ZUDU.authorize(credentials),
+        decipher=ZUDU.decipher,
+        timeout=5,
+        redact=Redactor(credentials.values()),
+    ) as opened:
+        yield opened
+
+
+async def get(api: Api, phone_number: Any = NUMBER) -> dict[str, Any]:
+    return await TOOLS["get_phone_number"].call(api, {"phone_number": phone_number})
+
+
+async def create(api: Api, **arguments: Any) -> dict[str, Any]:
+    return await TOOLS["create_phone_number"].call(api, {"phone_number": NUMBER} | arguments)
+
+
+async def test_the_documented_get_comes_back_field_for_field(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(200, envelope(DOCUMENTED_GET, message="Phone number retrieved successfully"))
+    assert await get(api, "+14155551234") == DOCUMENTED_GET
+    (request,) = upstream.requests
+    assert (request.method, request.target, request.body) == ("GET", "/api/phone-numbers/%2B14155551234", b"")
+
+
+async def test_nulls_and_fields_that_are_not_documented_are_kept(api: Api, upstream: Upstream) -> None:
+    data = dict.fromkeys(DOCUMENTED_GET, None) | {"phone_number": NUMBER, "sms_enabled": True, "labels": [{"a": None}]}
+    upstream.answer = reply(200, envelope(data))
+    assert await get(api) == data
+
+
+async def test_the_documented_create_is_sent_and_comes_back_field_for_field(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(200, envelope(DOCUMENTED_CREATED, message="Phone number created successfully"))
+    assert await create(api, **DOCUMENTED_CREATE) == DOCUMENTED_CREATED
+    (request,) = upstream.requests
+    assert (request.method, request.target) == ("POST", "/api/phone-numbers/create")
+    assert request.json == DOCUMENTED_CREATE
+
+
+async def test_only_what_the_caller_gave_is_sent(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(200, envelope({"phone_number": NUMBER}))
+    await create(api, nickname="", inbound_agent_id=None, outbound_agent_id="null", area_code="415")
+    assert upstream.requests[0].json == {"phone_number": NUMBER, "area_code": 415}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "message", "detail"),
+    [
+        (
+            401,
+            {"message": "Unauthorized", "status": "error", "error": "Missing or invalid API key/secret"},
+            Unauthorized,
+            "Unauthorized",
+            "Missing or invalid API key/secret",
+        ),
+        (
+            404,
+            {
+                "message": "Phone number not found",
+                "status": "error",
+                "error": f"Phone number '{NUMBER}' does not exist",
+            },
+            NotFound,
+            "Phone number not found",
+            f"Phone number '{NUMBER}' does not exist",
+        ),
+        (
+            500,
+            {"message": "Failed to retrieve phone number", "status": "error", "error": "Database connection failed"},
+            PlatformError,
+            "Failed to retrieve phone number",
+            "Database connection failed",
+        ),
+        # A documented 400 says "success": the HTTP status speaks first, and the reason is in `error`.
+        (400, {"message": "Done", "status": "success", "error": "Bad nickname"}, Rejected, "Bad nickname", None),
+        (
+            200,
+            {"message": "No luck", "status": "error", "error": "Carrier down"},
+            PlatformError,
+            "No luck",
+            "Carrier down",
+        ),
+        (200, {"message": "Phone number not found", "status": "error"}, NotFound, "Phone number not found", None),
+        (200, {"status": "ERROR", "error": "It already exists"}, AlreadyExists, "It already exists", None),
+        (422, {"message": "Number already exists", "status": "error"}, AlreadyExists, "Number already exists", None),
+        (429, {"message": "Slow down", "status": "error"}, RateLimited, "Slow down", None),
+        (418, {}, Rejected, "The platform answered 418", None),
+        (502, b"<html>", PlatformError, "The platform answered 502, and its text cannot be read: it is not JSON", None),
+        (401, b"", Unauthorized, "The platform answered 401", None),
+        (200, b"<html>", InvalidReply, "The platform's answer cannot be read: it is not JSON", None),
+        (200, b"", InvalidReply, "The platform's answer cannot be read: it is not the documented JSON object", None),
+        (200, [1], InvalidReply, "The platform's answer cannot be read: it is not the documented JSON object", None),
+        (200, {"status": "success"}, InvalidReply, "The platform's answer has no data in it", None),
+        (200, envelope(["a"]), InvalidReply, "The platform's answer has no data in it", None),
+        (302, b"", InvalidReply, "The platform answered with a redirect (302), which is never followed", None),
+    ],
+)
+async def test_each_answer_means_what_the_contract_says(
+    api: Api, upstream: Upstream, status: int, body: Any, expected: type[ToolError], message: str, detail: str | None
+) -> None:
+    upstream.answer = reply(status, body)
+    with pytest.raises(ToolError) as raised:
+        await get(api)
+    assert type(raised.value) is expected
+    assert raised.value.message == message
+    assert raised.value.facts.get("detail") == detail
+
+
+async def test_a_429_says_when_to_try_again(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(429, {"message": "Slow down", "status": "error"}, retry_after="3")
+    with pytest.raises(RateLimited) as raised:
+        await create(api)
+    failure = raised.value.failure(platform="zudu", operation="create_phone_number", write=True)
+    assert (failure.retryable, failure.retry_after_seconds, failure.outcome) == (True, 3.0, "not_applied")
+
+
+async def test_already_exists_shows_what_the_platform_holds(api: Api, upstream: Upstream) -> None:
+    async def answer(request: Request, stream: Any) -> None:
+        taken = {"message": "Phone number already exists", "status": "error", "error": "taken"}
+        await (reply(409, taken) if request.method == "POST" else reply(200, envelope(DOCUMENTED_GET)))(request, stream)
+
+    upstream.answer = answer
+    with pytest.raises(AlreadyExists) as raised:
+        await create(api)
+    assert raised.value.facts["existing"] == DOCUMENTED_GET
+    assert [request.method for request in upstream.requests] == ["POST", "GET"]
+
+
+async def test_a_number_that_exists_but_is_not_shown_may_be_somebody_elses(api: Api, upstream: Upstream) -> None:
+    async def answer(request: Request, stream: Any) -> None:
+        await reply(409 if request.method == "POST" else 404, {"message": "no", "status": "error"})(request, stream)
+
+    upstream.answer = answer
+    with pytest.raises(AlreadyExists) as raised:
+        await create(api)
+    assert "another organization" in str(raised.value.facts["hint"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(500, {"message": "Failed", "status": "error"}),
+        reply(503, b""),
+        reply(200, b"<html>"),
+        reply(200, envelope(None)),
+        reply(200, {"message": "No luck", "status": "error"}),
+        drop(),
+    ],
+)
+async def test_a_create_whose_answer_is_lost_goes_out_once_and_is_called_unknown(
+    api: Api, upstream: Upstream, answer: Any
+) -> None:
+    upstream.answer = answer
+    with pytest.raises(OutcomeUnknown) as raised:
+        await create(api)
+    failure = raised.value.failure(platform="zudu", operation="create_phone_number", write=True)
+    assert (failure.outcome, failure.retryable) == ("unknown", False)
+    assert NUMBER in str(failure.hint)
+    assert [request.method for request in upstream.requests] == ["POST"]
+
+
+async def test_a_create_that_times_out_goes_out_once_and_is_called_unknown(upstream: Upstream) -> None:
+    upstream.answer = silence()
+    async with Api(
+        base_url=upstream.url, authorize=dict, decipher=ZUDU.decipher, timeout=0.2, redact=Redactor()
+    ) as impatient:
+        with pytest.raises(OutcomeUnknown):
+            await create(impatient)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "words"),
+    [
+        ({"phone_number": "4155550100"}, "phone_number", '"+14155550100"'),
+        ({"phone_number": 14155550100}, "phone_number", "must be a string"),
+        ({"phone_number": None}, "phone_number", "must be a string"),
+        ({"area_code": 911}, "area_code", "3-digit area code"),
+        ({"area_code": 99}, "area_code", "greater than or equal to 200"),
+        ({"area_code": "four"}, "area_code", "valid integer"),
+        ({"area_code": True}, "area_code", "must not be true or false"),
+        ({"area_code": 415.5}, "area_code", "valid integer"),
+        ({"inbound_agent_version": -1}, "inbound_agent_version", "greater than or equal to 0"),
+        ({"inbound_webhook_url": "javascript:alert(1)"}, "inbound_webhook_url", "web address"),
+        ({"inbound_webhook_url": "https://user:pw@example.com"}, "inbound_webhook_url", "web address"),
+        ({"nickname": ["a"]}, "nickname", "valid string"),
+        ({"nick_name": "a"}, "nick_name", "did you mean nickname?"),
+        ({"number": "+14155550100"}, "number", "did you mean phone_number?"),
+        ({"zzz": 1}, "zzz", "the arguments are phone_number, area_code"),
+    ],
+)
+async def test_arguments_that_do_not_fit_are_named_and_nothing_is_sent(
+    api: Api, upstream: Upstream, arguments: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(InvalidArguments) as raised:
+        await create(api, **arguments)
+    (problem,) = raised.value.facts["fields"] or []
+    assert problem.field == field
+    assert words in problem.problem
+    assert upstream.requests == []
+
+
+async def test_every_problem_is_named_at_once(api: Api) -> None:
+    with pytest.raises(InvalidArguments) as raised:
+        await TOOLS["create_phone_number"].call(api, {"area_code": 1, "fone": "x"})
+    assert [problem.field for problem in raised.value.facts["fields"] or []] == ["phone_number", "area_code", "fone"]
+
+
+@pytest.mark.parametrize(
+    "name", ["create", "list", "available", "import", "../agents", "%2e%2e", "+1415555010/../x", ""]
+)
+async def test_what_is_no_number_never_reaches_a_path(api: Api, upstream: Upstream, name: str) -> None:
+    with pytest.raises(InvalidArguments):
+        await get(api, name)
+    assert upstream.requests == []
