@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from phone_number_mcp.api import MAX_REPLY_BYTES, Api, ASGIApp, Message, Reply
 from phone_number_mcp.errors import InvalidReply, NotConfigured, TimedOut, ToolError, Unreachable
-from phone_number_mcp.text import Redactor
+from phone_number_mcp.text import Sanitizer
 from upstream import Upstream, drip, drop, http, reply, silence
 
 pytestmark = pytest.mark.anyio
@@ -29,14 +29,14 @@ def api(url: str, timeout: float = 5.0, app: ASGIApp | None = None) -> Api:
         authorize=lambda: HEADERS,
         decipher=lambda answer: answer,
         timeout=timeout,
-        redact=Redactor(HEADERS.values()),
+        sanitize=Sanitizer(HEADERS.values()),
         app=app,
     )
 
 
 async def ask(upstream: Upstream, timeout: float = 5.0) -> Reply:
     async with api(upstream.url, timeout) as client:
-        answer = await client.exchange("GET", "/api/phone-numbers/%2B14155550100")
+        answer = await client.call().exchange("GET", "/api/phone-numbers/%2B14155550100")
         assert isinstance(answer, Reply)
         return answer
 
@@ -44,8 +44,8 @@ async def ask(upstream: Upstream, timeout: float = 5.0) -> Reply:
 async def test_a_request_carries_both_headers_and_the_path_as_it_was_encoded(upstream: Upstream) -> None:
     upstream.answer = reply(200, {})
     async with api(upstream.url + "/") as client:
-        await client.exchange("GET", "/api/phone-numbers/%2B14155550100", query={"limit": 5})
-        await client.exchange("POST", "/api/phone-numbers/create", body={"nickname": "Zürich"})
+        await client.call().exchange("GET", "/api/phone-numbers/%2B14155550100", query={"limit": 5})
+        await client.call().exchange("POST", "/api/phone-numbers/create", body={"nickname": "Zürich"})
     get, post = upstream.requests
     assert (get.method, get.target) == ("GET", "/api/phone-numbers/%2B14155550100?limit=5")
     assert (post.method, post.target, post.json) == ("POST", "/api/phone-numbers/create", {"nickname": "Zürich"})
@@ -61,10 +61,10 @@ async def test_without_credentials_nothing_is_sent(upstream: Upstream) -> None:
         raise NotConfigured("ZUDU_API_KEY is not set")
 
     async with Api(
-        base_url=upstream.url, authorize=refuse, decipher=lambda r: r, timeout=5, redact=Redactor()
+        base_url=upstream.url, authorize=refuse, decipher=lambda r: r, timeout=5, sanitize=Sanitizer()
     ) as client:
         with pytest.raises(NotConfigured):
-            await client.exchange("POST", "/api/phone-numbers/create", body={})
+            await client.call().exchange("POST", "/api/phone-numbers/create", body={})
     assert upstream.requests == []
 
 
@@ -74,14 +74,14 @@ async def test_nobody_listening_means_nothing_was_sent() -> None:
     await listener.aclose()
     async with api(f"http://127.0.0.1:{port}") as client:
         with pytest.raises(Unreachable) as raised:
-            await client.exchange("POST", "/x", body={})
+            await client.call().exchange("POST", "/x", body={})
     assert raised.value.write_outcome == "not_applied"
 
 
 async def test_an_unknown_host_means_nothing_was_sent() -> None:
     async with api("https://nobody.invalid") as client:
         with pytest.raises(Unreachable) as raised:
-            await client.exchange("POST", "/x", body={})
+            await client.call().exchange("POST", "/x", body={})
     assert raised.value.write_outcome == "not_applied"
 
 
@@ -97,7 +97,7 @@ async def test_a_connection_that_breaks_after_the_request_leaves_the_outcome_ope
 
 async def test_no_answer_in_time_is_a_timeout_whose_outcome_is_open(upstream: Upstream) -> None:
     upstream.answer = silence()
-    with pytest.raises(TimedOut, match=r"within 0\.2 s") as raised:
+    with pytest.raises(TimedOut, match=r"within the 0\.2 s of a call") as raised:
         await ask(upstream, timeout=0.2)
     assert raised.value.write_outcome == "unknown"
 
@@ -233,7 +233,7 @@ def test_whatever_comes_back_is_read_or_refused_and_never_crashes(status: int, b
     async def exchange() -> None:
         async with api("http://platform.test", app=app) as client:
             try:
-                answer = await client.exchange("GET", "/")
+                answer = await client.call().exchange("GET", "/")
             except ToolError:
                 assert 300 <= status < 400
             else:

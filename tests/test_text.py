@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phone_number_mcp.text import Redactor, clean
+from phone_number_mcp.text import Sanitizer
 
 
 @pytest.mark.parametrize(
@@ -28,25 +28,31 @@ from phone_number_mcp.text import Redactor, clean
     ],
 )
 def test_nothing_hidden_stays_in_a_text(raw: str, cleaned: str) -> None:
-    assert clean(raw, 100) == cleaned
+    assert Sanitizer()(raw, 100) == cleaned
 
 
 def test_a_long_text_is_cut_and_says_so() -> None:
-    assert clean("x" * 50, 10) == "x" * 9 + "…"
+    assert Sanitizer()("x" * 50, 10) == "x" * 9 + "…"
 
 
 @given(st.text(alphabet=st.characters(), max_size=300) | st.text(alphabet=st.characters(codec=None)))
 def test_every_text_can_be_shown_and_encoded(text: str) -> None:
-    cleaned = clean(text, 200)
+    cleaned = Sanitizer()(text, 200)
     assert len(cleaned) <= 200
     cleaned.encode()
     assert not {"Cc", "Cs"} & {unicodedata.category(char) for char in cleaned}
 
 
 def test_a_secret_is_replaced_wherever_it_stands() -> None:
-    redact = Redactor(["sk_abc", "sk_abc_long"])
-    assert redact("Key sk_abc_long is no sk_abc.") == "Key [secret] is no [secret]."
+    sanitize = Sanitizer(["sk_abc", "sk_abc_long"])
+    assert sanitize("Key sk_abc_long is no sk_abc.", 100) == "Key [secret] is no [secret]."
+
+
+def test_a_secret_that_is_hidden_or_cut_does_not_slip_through() -> None:
+    sanitize = Sanitizer(["sk_abcdef"])
+    assert sanitize("sk_\u200babc\x1b[1mdef", 100) == "[secret]"
+    assert "sk_" not in sanitize("key: sk_abcdef", 10)
 
 
 def test_a_secret_too_short_to_be_one_does_not_blank_out_ordinary_text() -> None:
-    assert Redactor(["a", ""])("a banana") == "a banana"
+    assert Sanitizer(["a", ""])("a banana", 100) == "a banana"

@@ -41,7 +41,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def call(**arguments: Any) -> dict[str, Any]:
-    return await TOOL.call(None, arguments)  # type: ignore[arg-type]  # the echo needs no platform
+    return await TOOL.run(None, arguments)  # type: ignore[arg-type]  # the echo needs no platform
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ async def call(**arguments: Any) -> dict[str, Any]:
         ({"count": "", "flag": "null", "names": None, "agents": " Null "}, {}),
         ({"names": '["a", "b"]'}, {"names": ["a", "b"]}),
         ({"agents": '[{"agent_id": "x", "weight": "0.5"}]'}, {"agents": [{"agent_id": "x", "weight": 0.5}]}),
+        ({"names": "[" * 100_000}, None),
         ({"agents": ['{"agent_id": "x", "weight": 1}']}, None),
     ],
 )
@@ -81,6 +82,12 @@ async def test_a_refusal_never_repeats_what_was_given() -> None:
         await call(required=["sk_abcdef"], count="sk_abcdef", flag="sk_abcdef", names="[sk_abcdef")
     assert len(raised.value.facts["fields"] or []) == 4
     assert "sk_abcdef" not in str(raised.value.failure(platform="x", operation="y", write=False))
+
+
+async def test_a_flood_of_unknown_arguments_is_refused_at_once() -> None:
+    with pytest.raises(InvalidArguments) as raised:
+        await call(required="x", **{f"unknown_{i}": i for i in range(100_000)})
+    assert len(raised.value.facts["fields"] or []) == 20
 
 
 def test_an_input_schema_is_flat_and_says_each_thing_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 
 from phone_number_mcp.api import Api
@@ -21,7 +22,7 @@ from phone_number_mcp.errors import (
     Unauthorized,
 )
 from phone_number_mcp.platforms import load
-from phone_number_mcp.text import Redactor
+from phone_number_mcp.text import Sanitizer
 from upstream import Request, Upstream, drop, envelope, reply, silence
 
 pytestmark = pytest.mark.anyio
@@ -78,17 +79,17 @@ async def api(upstream: Upstream) -> AsyncIterator[Api]:
         authorize=lambda: ZUDU.authorize(credentials),
         decipher=ZUDU.decipher,
         timeout=5,
-        redact=Redactor(credentials.values()),
+        sanitize=Sanitizer(credentials.values()),
     ) as opened:
         yield opened
 
 
 async def get(api: Api, phone_number: Any = NUMBER) -> dict[str, Any]:
-    return await TOOLS["get_phone_number"].call(api, {"phone_number": phone_number})
+    return await TOOLS["get_phone_number"].run(api.call(), {"phone_number": phone_number})
 
 
 async def create(api: Api, **arguments: Any) -> dict[str, Any]:
-    return await TOOLS["create_phone_number"].call(api, {"phone_number": NUMBER} | arguments)
+    return await TOOLS["create_phone_number"].run(api.call(), {"phone_number": NUMBER} | arguments)
 
 
 async def test_the_documented_get_comes_back_field_for_field(api: Api, upstream: Upstream) -> None:
@@ -237,11 +238,25 @@ async def test_a_create_whose_answer_is_lost_goes_out_once_and_is_called_unknown
 async def test_a_create_that_times_out_goes_out_once_and_is_called_unknown(upstream: Upstream) -> None:
     upstream.answer = silence()
     async with Api(
-        base_url=upstream.url, authorize=dict, decipher=ZUDU.decipher, timeout=0.2, redact=Redactor()
+        base_url=upstream.url, authorize=dict, decipher=ZUDU.decipher, timeout=0.2, sanitize=Sanitizer()
     ) as impatient:
         with pytest.raises(OutcomeUnknown):
             await create(impatient)
     assert len(upstream.requests) == 1
+
+
+async def test_all_the_exchanges_of_one_call_share_its_time(upstream: Upstream) -> None:
+    async def answer(request: Request, stream: Any) -> None:
+        taken = reply(409, {"message": "Phone number already exists", "status": "error"})
+        await (taken if request.method == "POST" else silence())(request, stream)
+
+    upstream.answer = answer
+    async with Api(
+        base_url=upstream.url, authorize=dict, decipher=ZUDU.decipher, timeout=0.3, sanitize=Sanitizer()
+    ) as impatient:
+        with anyio.fail_after(5), pytest.raises(AlreadyExists) as raised:
+            await create(impatient)
+    assert raised.value.facts["existing"] is None
 
 
 @pytest.mark.parametrize(
@@ -277,7 +292,7 @@ async def test_arguments_that_do_not_fit_are_named_and_nothing_is_sent(
 
 async def test_every_problem_is_named_at_once(api: Api) -> None:
     with pytest.raises(InvalidArguments) as raised:
-        await TOOLS["create_phone_number"].call(api, {"area_code": 1, "fone": "x"})
+        await TOOLS["create_phone_number"].run(api.call(), {"area_code": 1, "fone": "x"})
     assert [problem.field for problem in raised.value.facts["fields"] or []] == ["phone_number", "area_code", "fone"]
 
 

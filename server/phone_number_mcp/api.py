@@ -19,10 +19,11 @@ import anyio
 
 from phone_number_mcp import __version__
 from phone_number_mcp.errors import InvalidReply, TimedOut, Unreachable
-from phone_number_mcp.text import Redactor, clean
 
 if TYPE_CHECKING:
     import httpx
+
+    from phone_number_mcp.text import Sanitizer
 
 MAX_REPLY_BYTES = 1024 * 1024
 """Of one reply's body, after decompression. A phone number takes about 1 KB, a page of fifty 50 KB."""
@@ -63,8 +64,8 @@ class Api:
         base_url: Scheme, host and port, and a path if the platform is behind one.
         authorize: Returns the headers that carry the credentials, or raises `NotConfigured`.
         decipher: Returns the data of a reply, or raises what the platform means by it.
-        timeout: Seconds that one exchange may take, from the look-up of the host to the last byte of the answer.
-        redact: Replaces secrets, should the platform send one back.
+        timeout: Seconds that one call may take, from the look-up of the host to the last byte of the last answer.
+        sanitize: Applied to every text that comes back.
         app: A platform in this process, reached instead of the network.
     """
 
@@ -75,16 +76,133 @@ class Api:
         authorize: Callable[[], Mapping[str, str]],
         decipher: Callable[[Reply], Any],
         timeout: float,
-        redact: Redactor,
+        sanitize: Sanitizer,
         app: ASGIApp | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._authorize = authorize
-        self._decipher = decipher
+        self.decipher = decipher
         self._timeout = timeout
-        self._redact = redact
+        self._sanitize = sanitize
         self._app = app
         self._client: httpx.AsyncClient | None = None
+
+    def call(self) -> Call:
+        """Return what one tool call reaches the platform with; its time starts now."""
+        return Call(self, anyio.current_time() + self._timeout)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None,
+        body: Mapping[str, Any] | None,
+        deadline: float,
+    ) -> Reply:
+        """Send one request, once, and return the answer as it was read, whatever its status."""
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self._authorize()}
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
+
+        client = self._client or self._open()
+        started = time.perf_counter()
+        sent = self._app is not None  # in this process, a request arrives as soon as it is made
+
+        async def trace(event: str, _info: Any) -> None:
+            nonlocal sent
+            sent = sent or event.endswith(".send_request_headers.started")
+
+        try:
+            with anyio.fail_after(deadline - anyio.current_time()):
+                async with client.stream(
+                    method,
+                    self._base_url + path,
+                    params=query,
+                    headers=headers,
+                    content=content,
+                    extensions={"trace": trace},
+                ) as response:
+                    raw, problem = await _read(response)
+        except TimeoutError as error:
+            log.debug("%s %s: no answer in time", method, path)
+            raise TimedOut(
+                f"No whole answer from the platform within the {self._timeout:g} s of a call",
+                outcome="unknown" if sent else "not_applied",
+            ) from error
+        except (httpx.TransportError, OSError) as error:
+            log.debug("%s %s: %s", method, path, type(error).__name__)
+            if sent:
+                raise Unreachable(
+                    "The connection broke before the platform's answer was whole", outcome="unknown"
+                ) from error
+            reason = self._sanitize(str(error), 200) or type(error).__name__
+            raise Unreachable(
+                f"No connection to {self._base_url}: {reason}. Nothing was sent", outcome="not_applied"
+            ) from error
+        log.debug("%s %s: %d, %d bytes, %.0f ms", method, path, response.status_code, len(raw), _since(started))
+        parsed = None
+        if problem is None and raw:
+            try:
+                parsed = self._clean(json.loads(raw.decode("utf-8-sig", "replace"), parse_constant=_no_constant), 0)
+            except (ValueError, RecursionError) as error:
+                problem = str(error) if isinstance(error, _UnreadableError) else "it is not JSON"
+        return Reply(
+            status=response.status_code,
+            body=parsed,
+            unreadable=problem,
+            retry_after_seconds=_retry_after(response.headers.get("retry-after")),
+            request_id=self._sanitize(response.headers.get("x-request-id", ""), 200) or None,
+        )
+
+    def _open(self) -> httpx.AsyncClient:
+        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
+
+        self._client = client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=self._app) if self._app is not None else None,
+            headers={"User-Agent": f"phone-number-mcp/{__version__}"},
+            timeout=None,  # noqa: S113  (`fail_after` is the deadline: httpx's own are per read, and a drip never meets them)
+            follow_redirects=False,
+            trust_env=False,  # a proxy from the environment would see the credentials of a plain-http address
+        )
+        return client
+
+    def _clean(self, value: Any, depth: int) -> Any:
+        if isinstance(value, str):
+            return self._sanitize(value, MAX_TEXT)
+        if isinstance(value, dict):
+            _check_depth(depth)
+            return {self._sanitize(key, MAX_TEXT): self._clean(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list):
+            _check_depth(depth)
+            return [self._clean(item, depth + 1) for item in value]
+        if isinstance(value, float) and not math.isfinite(value):  # 1e999
+            raise _UnreadableError("it holds a number that is out of range")
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise _UnreadableError("it holds a number that is out of range")
+        return value
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One tool call's use of a platform: however many exchanges it takes, they share one deadline.
+
+    Made by `Api.call`.
+    """
+
+    _api: Api
+    _deadline: float
 
     async def exchange(
         self,
@@ -109,12 +227,7 @@ class Api:
             InvalidReply: A redirect, or an answer that is not readable as JSON.
             ToolError: What the platform's answer means, as `decipher` says.
         """
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self._authorize()}
-        content = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-        reply = await self._send(method, path, query, headers, content)
+        reply = await self._api.send(method, path, query, body, self._deadline)
         if 300 <= reply.status < 400:  # noqa: PLR2004  (RFC 9110, section 15.4: redirection)
             # Following it would hand the credentials to another host.
             raise InvalidReply(
@@ -122,98 +235,7 @@ class Api:
                 http_status=reply.status,
                 hint="The base URL may be wrong. Tell the person who runs this server.",
             )
-        return self._decipher(reply)
-
-    async def _send(
-        self, method: str, path: str, query: Mapping[str, Any] | None, headers: Mapping[str, str], content: bytes | None
-    ) -> Reply:
-        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
-
-        client = self._client or self._open()
-        started = time.perf_counter()
-        sent = self._app is not None  # in this process, a request arrives as soon as it is made
-
-        async def trace(event: str, _info: Any) -> None:
-            nonlocal sent
-            sent = sent or event.endswith(".send_request_headers.started")
-
-        try:
-            with anyio.fail_after(self._timeout):
-                async with client.stream(
-                    method,
-                    self._base_url + path,
-                    params=query,
-                    headers=dict(headers),
-                    content=content,
-                    extensions={"trace": trace},
-                ) as response:
-                    raw, problem = await _read(response)
-        except TimeoutError as error:
-            log.debug("%s %s: no answer in %g s", method, path, self._timeout)
-            raise TimedOut(
-                f"No whole answer from the platform within {self._timeout:g} s",
-                outcome="unknown" if sent else "not_applied",
-            ) from error
-        except (httpx.TransportError, OSError) as error:
-            log.debug("%s %s: %s", method, path, type(error).__name__)
-            if sent:
-                raise Unreachable(
-                    "The connection broke before the platform's answer was whole", outcome="unknown"
-                ) from error
-            reason = self._redact(clean(str(error), 200)) or type(error).__name__
-            raise Unreachable(
-                f"No connection to {self._base_url}: {reason}. Nothing was sent", outcome="not_applied"
-            ) from error
-        log.debug("%s %s: %d, %d bytes, %.0f ms", method, path, response.status_code, len(raw), _since(started))
-        parsed = None
-        if problem is None and raw:
-            try:
-                parsed = self._clean(json.loads(raw.decode("utf-8-sig", "replace"), parse_constant=_no_constant), 0)
-            except (ValueError, RecursionError) as error:
-                problem = str(error) if isinstance(error, _UnreadableError) else "it is not JSON"
-        return Reply(
-            status=response.status_code,
-            body=parsed,
-            unreadable=problem,
-            retry_after_seconds=_retry_after(response.headers.get("retry-after")),
-            request_id=self._redact(clean(response.headers.get("x-request-id", ""), 200)) or None,
-        )
-
-    def _open(self) -> httpx.AsyncClient:
-        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
-
-        self._client = client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=self._app) if self._app is not None else None,
-            headers={"User-Agent": f"phone-number-mcp/{__version__}"},
-            timeout=None,  # noqa: S113  (`fail_after` is the deadline: httpx's own are per read, and a drip never meets them)
-            follow_redirects=False,
-            trust_env=False,  # a proxy from the environment would see the credentials of a plain-http address
-        )
-        return client
-
-    def _clean(self, value: Any, depth: int) -> Any:
-        if isinstance(value, str):
-            return self._redact(clean(value, MAX_TEXT))
-        if isinstance(value, dict):
-            _check_depth(depth)
-            return {self._redact(clean(key, MAX_TEXT)): self._clean(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list):
-            _check_depth(depth)
-            return [self._clean(item, depth + 1) for item in value]
-        if isinstance(value, float) and not math.isfinite(value):  # 1e999
-            raise _UnreadableError("it holds a number that is out of range")
-        if isinstance(value, int) and not -(2**63) <= value < 2**64:
-            raise _UnreadableError("it holds a number that is out of range")
-        return value
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        return self._api.decipher(reply)
 
 
 class _UnreadableError(ValueError):

@@ -15,7 +15,7 @@ from phone_number_mcp import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from phone_number_mcp.text import Redactor
+    from phone_number_mcp.text import Sanitizer
 
 USAGE_ERROR = 2
 
@@ -49,10 +49,10 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
     from phone_number_mcp.api import Api  # noqa: PLC0415
     from phone_number_mcp.app import build  # noqa: PLC0415
     from phone_number_mcp.stdio import serve  # noqa: PLC0415
-    from phone_number_mcp.text import Redactor  # noqa: PLC0415
+    from phone_number_mcp.text import Sanitizer  # noqa: PLC0415
 
-    redact = Redactor(settings.secrets())
-    _log_to_stderr(settings.options.log_level, redact)
+    sanitize = Sanitizer(settings.secrets())
+    _log_to_stderr(settings.options.log_level, sanitize)
 
     async def run() -> None:
         async with Api(
@@ -60,10 +60,10 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
             authorize=settings.authorize,
             decipher=settings.platform.decipher,
             timeout=settings.options.timeout,
-            redact=redact,
+            sanitize=sanitize,
             app=settings.platform.sandbox() if settings.options.sandbox else None,
         ) as api:
-            server = build(settings, api, redact)
+            server = build(settings, api, sanitize)
             gc.freeze()
             gc.enable()
             await serve(server)
@@ -149,18 +149,18 @@ def _port(value: str) -> int:
 
 
 class _Formatter(logging.Formatter):
-    def __init__(self, redact: Redactor) -> None:
+    def __init__(self, sanitize: Sanitizer) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._redact = redact
+        self._sanitize = sanitize
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self._redact(super().format(record))
+        text = self._sanitize.redact(super().format(record))
         return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
 
 
-def _log_to_stderr(level: str, redact: Redactor) -> None:
+def _log_to_stderr(level: str, sanitize: Sanitizer) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(redact))
+    handler.setFormatter(_Formatter(sanitize))
     logging.root.addHandler(handler)
     # Others' debug logs show whole messages, arguments and headers included: they speak only when something is wrong.
     logging.root.setLevel(logging.WARNING)

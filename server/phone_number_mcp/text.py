@@ -32,22 +32,8 @@ MIN_SECRET_LENGTH = 4
 """A shorter "secret" would blank out ordinary text."""
 
 
-def clean(text: str, limit: int) -> str:
-    """Return `text` on one line, without anything hidden in it, at most `limit` characters long.
-
-    Line breaks and tabs become one space; escape sequences, control characters, bidirectional, zero-width and tag
-    characters go (Unicode TR 36, section 2; TR 55, section 3); lone surrogates become U+FFFD. A cut ends in "…".
-    """
-    if not (text.isascii() and text.isprintable()):
-        text = _ESCAPES.sub("", text)
-        text = _SPACES.sub(" ", text)
-        text = _HIDDEN.sub("", text)
-        text = _SURROGATES.sub("\ufffd", text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-class Redactor:
-    """Replaces known secrets wherever they stand in a text.
+class Sanitizer:
+    """Makes text safe to show, and keeps known secrets out of it.
 
     Args:
         secrets: The values that no output may hold. Values under four characters are left alone.
@@ -57,8 +43,24 @@ class Redactor:
         # Longest first: where one secret holds another, the whole of it goes.
         self._secrets = sorted({s for s in secrets if len(s) >= MIN_SECRET_LENGTH}, key=len, reverse=True)
 
-    def __call__(self, text: str) -> str:
-        """Return `text` with every secret in it replaced."""
+    def __call__(self, text: str, limit: int) -> str:
+        """Return `text` on one line, with nothing hidden and no secret in it, at most `limit` characters long.
+
+        Line breaks and tabs become one space; escape sequences, control characters, bidirectional, zero-width and tag
+        characters go (Unicode TR 36, section 2; TR 55, section 3); lone surrogates become U+FFFD. A cut ends in "…".
+        """
+        if not (text.isascii() and text.isprintable()):
+            text = _ESCAPES.sub("", text)
+            text = _SPACES.sub(" ", text)
+            text = _HIDDEN.sub("", text)
+            text = _SURROGATES.sub("\ufffd", text)
+        text = self.redact(
+            text
+        )  # after the cleaning, which may join what was kept apart; before the cut, which may part it
+        return text if len(text) <= limit else text[: limit - 1] + "…"
+
+    def redact(self, text: str) -> str:
+        """Return `text` with every secret in it replaced, and otherwise as it is."""
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, REPLACED)

@@ -17,7 +17,11 @@ from phone_number_mcp.errors import Failure, FieldProblem, InvalidArguments
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails, core_schema
 
-    from phone_number_mcp.api import Api
+    from phone_number_mcp.api import Call
+
+
+MAX_PROBLEMS = 20
+"""How many problems with the arguments one error names: a caller may send a hundred thousand unknown ones."""
 
 
 class Arguments(BaseModel):
@@ -52,7 +56,7 @@ class Arguments(BaseModel):
         if isinstance(value, str) and takes & {list, tuple, dict} and value.lstrip()[:1] in {"[", "{"}:
             try:
                 return json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return value
         return value
 
@@ -95,7 +99,7 @@ class Tool(Generic[A]):
         description: Written for a model: what it does, when to use it, what it costs.
         arguments: The model of its input.
         data: The model of what the platform returns on success.
-        handler: `(api, arguments) -> data`. It raises `errors.ToolError`, and catches only what it can mend.
+        handler: `(call, arguments) -> data`. It raises `errors.ToolError`, and catches only what it can mend.
         read_only: It changes nothing.
         destructive: It may remove or overwrite something.
         idempotent: Doing it twice comes to the same as doing it once.
@@ -106,19 +110,19 @@ class Tool(Generic[A]):
     description: str
     arguments: type[A]
     data: type[Data]
-    handler: Callable[[Api, A], Awaitable[dict[str, Any]]]
+    handler: Callable[[Call, A], Awaitable[dict[str, Any]]]
     read_only: bool = False
     destructive: bool = False
     idempotent: bool = False
 
-    async def call(self, api: Api, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    async def run(self, call: Call, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Read the arguments and do it; return what the platform returned.
 
         Raises:
             InvalidArguments: They do not fit; every problem is named, and nothing was sent.
             ToolError: As the handler raises it.
         """
-        return await self.handler(api, self._read(arguments))
+        return await self.handler(call, self._read(arguments))
 
     def _read(self, arguments: Mapping[str, Any]) -> A:
         try:
@@ -126,7 +130,7 @@ class Tool(Generic[A]):
         except ValidationError as error:
             # Without the input: an argument may be a secret that landed in the wrong place.
             details = error.errors(include_url=False, include_input=False)
-        problems = [_problem(detail, list(self.arguments.model_fields)) for detail in details]
+        problems = [_problem(detail, list(self.arguments.model_fields)) for detail in details[:MAX_PROBLEMS]]
         raise InvalidArguments("; ".join(f"{p.field} {p.problem}" for p in problems), fields=problems)
 
     @cached_property

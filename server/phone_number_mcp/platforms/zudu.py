@@ -23,7 +23,7 @@ from phone_number_mcp.platforms import Platform
 from phone_number_mcp.tool import Arguments, Data, Tool
 
 if TYPE_CHECKING:
-    from phone_number_mcp.api import Api, ASGIApp, Reply
+    from phone_number_mcp.api import ASGIApp, Call, Reply
 
 # --- models -----------------------------------------------------------------------------------------------------------
 
@@ -119,17 +119,17 @@ class CreatedPhoneNumber(Data):
 # --- endpoints --------------------------------------------------------------------------------------------------------
 
 
-async def get_phone_number(api: Api, arguments: GetPhoneNumber) -> dict[str, Any]:
+async def get_phone_number(call: Call, arguments: GetPhoneNumber) -> dict[str, Any]:
     """GET /api/phone-numbers/{phone-number}, with `+` as `%2B`."""
-    return _data(await api.exchange("GET", _path(arguments.phone_number)))
+    return _data(await call.exchange("GET", _path(arguments.phone_number)))
 
 
-async def create_phone_number(api: Api, arguments: CreatePhoneNumber) -> dict[str, Any]:
+async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> dict[str, Any]:
     """POST /api/phone-numbers/create, once."""
     try:
-        return _data(await api.exchange("POST", "/api/phone-numbers/create", body=arguments.given()))
+        return _data(await call.exchange("POST", "/api/phone-numbers/create", body=arguments.given()))
     except AlreadyExists as error:
-        error.facts["existing"] = await _look_up(api, arguments.phone_number)
+        error.facts["existing"] = await _look_up(call, arguments.phone_number)
         if error.facts["existing"] is None:
             error.facts["hint"] = (
                 "Nothing was created. The platform says that the number exists but does not show it: it may belong to "
@@ -154,10 +154,10 @@ def _path(phone_number: str) -> str:
     return f"/api/phone-numbers/{quote(phone_number, safe='')}"
 
 
-async def _look_up(api: Api, phone_number: str) -> dict[str, Any] | None:
+async def _look_up(call: Call, phone_number: str) -> dict[str, Any] | None:
     """Return what the platform holds, or None if that cannot be learnt now."""
     try:
-        return _data(await api.exchange("GET", _path(phone_number)))
+        return _data(await call.exchange("GET", _path(phone_number)))
     except ToolError:
         return None
 
