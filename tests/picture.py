@@ -15,7 +15,7 @@ PLACE = Path(__file__).parent.parent / "docs" / "demo.svg"
 
 def draw() -> None:
     console = Console(record=True, width=104, file=StringIO(), force_terminal=True, highlight=False)
-    assert demo.run(console) == 0
+    assert demo.run("zudu", console) == 0
     svg = console.export_svg(title="phone-number-mcp demo", unique_id="demo")
     # rich's frame loads a font from the network; the reader's own monospace font does as well.
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)

@@ -9,7 +9,7 @@ from typing import Any
 
 from phone_number_mcp import errors
 from phone_number_mcp.platforms import PLATFORMS, load
-from phone_number_mcp.sandbox.zudu import REHEARSALS
+from phone_number_mcp.sandbox.trouble import REHEARSALS
 from phone_number_mcp.settings import Options, variable
 
 
@@ -20,19 +20,24 @@ def _table(head: str, rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def tools() -> str:
+    every = [(platform.title, tool) for platform in map(load, PLATFORMS) for tool in platform.tools]
+    rows = []
+    for name in dict.fromkeys(tool.name for _title, tool in every):
+        same = [(title, tool) for title, tool in every if tool.name == name]
+        tool = same[0][1]
+        changes = "no" if tool.read_only else "releases it for good" if tool.removes else "yes"
+        rows.append((f"`{name}`", ", ".join(title for title, _tool in same), tool.title, changes))
+    return _table("tool | on | what it does | changes something?", rows)
+
+
+def arguments() -> str:
     rows = []
     for platform in map(load, PLATFORMS):
         for tool in platform.tools:
-            required = [
-                f"`{name}`" for name in tool.input_schema["properties"] if name in tool.input_schema["required"]
-            ]
-            optional = [
-                f"`{name}`" for name in tool.input_schema["properties"] if name not in tool.input_schema["required"]
-            ]
-            takes = ", ".join(required) + (f"; optional: {', '.join(optional)}" if optional else "")
-            changes = "no" if tool.read_only else "yes"
-            rows.append((f"`{tool.name}`", platform.title, takes, changes))
-    return _table("tool | platform | arguments | changes something", rows)
+            required = tool.input_schema.get("required", [])
+            names = [f"**`{name}`**" if name in required else f"`{name}`" for name in tool.input_schema["properties"]]
+            rows.append((platform.title, f"`{tool.name}`", ", ".join(names) or "none"))
+    return _table("platform | tool | arguments, **required** ones in bold", rows)
 
 
 def error_codes() -> str:
@@ -73,6 +78,7 @@ def rehearsals() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "tools": tools,
+    "arguments": arguments,
     "errors": error_codes,
     "settings": settings,
     "variables": variables,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_number_mcp.api import MAX_REPLY_BYTES, Api, ASGIApp, Message, Reply
-from phone_number_mcp.errors import InvalidReply, NotConfigured, TimedOut, ToolError, Unreachable
+from phone_number_mcp.errors import InvalidReply, NotConfigured, OutcomeUnknown, TimedOut, ToolError, Unreachable
 from phone_number_mcp.text import Sanitizer
 from upstream import Upstream, drip, drop, http, reply, silence
 
@@ -36,17 +36,23 @@ def api(url: str, timeout: float = 5.0, app: ASGIApp | None = None) -> Api:
 
 async def ask(upstream: Upstream, timeout: float = 5.0) -> Reply:
     async with api(upstream.url, timeout) as client:
-        answer = await client.call().exchange("GET", "/api/phone-numbers/%2B14155550100")
+        answer = await client.call().read("/api/phone-numbers/%2B14155550100")
         assert isinstance(answer, Reply)
         return answer
+
+
+async def write(client: Api, body: dict[str, Any] | None = None) -> None:
+    await client.call().write("POST", "/api/phone-numbers/create", body or {}, what="it was done", check="Look.")
 
 
 async def test_a_request_carries_both_headers_and_the_path_as_it_was_encoded(upstream: Upstream) -> None:
     upstream.answer = reply(200, {})
     async with api(upstream.url + "/") as client:
-        await client.call().exchange("GET", "/api/phone-numbers/%2B14155550100", query={"limit": 5})
-        await client.call().exchange("POST", "/api/phone-numbers/create", body={"nickname": "Zürich"})
-    get, post = upstream.requests
+        await client.call().read("/api/phone-numbers/%2B14155550100", {"limit": 5})
+        await write(client, {"nickname": "Zürich"})
+        await client.call().read("/v2/list-agents", {"limit": 5}, post=True)
+    get, post, question = upstream.requests
+    assert (question.method, question.target, question.json) == ("POST", "/v2/list-agents?limit=5", {})
     assert (get.method, get.target) == ("GET", "/api/phone-numbers/%2B14155550100?limit=5")
     assert (post.method, post.target, post.json) == ("POST", "/api/phone-numbers/create", {"nickname": "Zürich"})
     for request in (get, post):
@@ -64,7 +70,7 @@ async def test_without_credentials_nothing_is_sent(upstream: Upstream) -> None:
         base_url=upstream.url, authorize=refuse, decipher=lambda r: r, timeout=5, sanitize=Sanitizer()
     ) as client:
         with pytest.raises(NotConfigured):
-            await client.call().exchange("POST", "/api/phone-numbers/create", body={})
+            await write(client)
     assert upstream.requests == []
 
 
@@ -74,15 +80,32 @@ async def test_nobody_listening_means_nothing_was_sent() -> None:
     await listener.aclose()
     async with api(f"http://127.0.0.1:{port}") as client:
         with pytest.raises(Unreachable) as raised:
-            await client.call().exchange("POST", "/x", body={})
+            await write(client)
     assert raised.value.write_outcome == "not_applied"
 
 
 async def test_an_unknown_host_means_nothing_was_sent() -> None:
     async with api("https://nobody.invalid") as client:
         with pytest.raises(Unreachable) as raised:
-            await client.call().exchange("POST", "/x", body={})
+            await write(client)
     assert raised.value.write_outcome == "not_applied"
+
+
+async def test_a_write_whose_answer_is_lost_says_what_is_unknown_and_how_to_check(upstream: Upstream) -> None:
+    upstream.answer = drop()
+    async with api(upstream.url) as client:
+        with pytest.raises(OutcomeUnknown) as raised:
+            await write(client)
+    assert raised.value.message.startswith("Whether it was done is unknown: The connection broke")
+    assert str(raised.value.facts.get("hint")).endswith("it may have taken effect. Look.")
+    assert len(upstream.requests) == 1
+
+
+async def test_a_secret_among_the_arguments_is_hidden_as_the_credentials_are(upstream: Upstream) -> None:
+    upstream.answer = reply(200, {"echo": "token-12345 and sk_abcdef"})
+    async with api(upstream.url) as client:
+        answer = await client.call().hiding(["token-12345"]).read("/")
+    assert answer.body == {"echo": "[secret] and [secret]"}
 
 
 @pytest.mark.parametrize("after", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", b"HTTP/1.1 2"])
@@ -233,7 +256,7 @@ def test_whatever_comes_back_is_read_or_refused_and_never_crashes(status: int, b
     async def exchange() -> None:
         async with api("http://platform.test", app=app) as client:
             try:
-                answer = await client.call().exchange("GET", "/")
+                answer = await client.call().read("/")
             except ToolError:
                 assert 300 <= status < 400
             else:

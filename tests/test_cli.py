@@ -47,7 +47,7 @@ def test_help_names_every_option_and_every_command() -> None:
         (["sandbox", "--port", "sk_abcdef"], "argument --port"),
         (["sandbox", "--prot", "1"], "there is no option --prot"),
         (["sandbox", "--port", "70000"], "argument --port"),
-        (["--platform", "sk_abcdef"], "--platform: must be zudu"),
+        (["--platform", "sk_abcdef"], "--platform: must be zudu or retell"),
         (["--tools", "sk_abcdef"], "--tools: 1 of its names is no tool of Zudu; they are get_phone_number"),
     ],
 )

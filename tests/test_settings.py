@@ -25,6 +25,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "sandbox": False,
         "read_only": False,
         "tools": None,
+        "allow_delete": False,
         "timeout": 25.0,
         "log_level": "warning",
     }
@@ -37,6 +38,7 @@ def test_each_option_is_a_variable_too_and_the_option_wins() -> None:
         "PHONE_NUMBER_MCP_SANDBOX": "true",
         "PHONE_NUMBER_MCP_READ_ONLY": "1",
         "PHONE_NUMBER_MCP_TOOLS": "get_phone_number, create_phone_number",
+        "PHONE_NUMBER_MCP_ALLOW_DELETE": "yes",
         "PHONE_NUMBER_MCP_TIMEOUT": "7.5",
         "PHONE_NUMBER_MCP_LOG_LEVEL": "DEBUG",
     }
@@ -45,6 +47,7 @@ def test_each_option_is_a_variable_too_and_the_option_wins() -> None:
         "sandbox": True,
         "read_only": True,
         "tools": ("get_phone_number", "create_phone_number"),
+        "allow_delete": True,
         "timeout": 3.0,
         "log_level": "debug",
     }

@@ -11,13 +11,14 @@ from mcp_types import CallToolResult, TextContent
 
 from conftest import KEY, SECRET, Connect, Open, credentials
 from phone_number_mcp import __version__
+from phone_number_mcp.platforms import load
 from test_zudu import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
 from upstream import Answer, Upstream, drop, envelope, reply, silence
 from wire import HANDSHAKE, MODERN
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("mode", ["legacy", MODERN, "auto"])
-TOOLS = ["get_phone_number", "create_phone_number"]
+TOOLS = [tool.name for tool in load("zudu").tools if not tool.removes]
 
 
 def content(result: CallToolResult) -> dict[str, Any]:
@@ -119,21 +120,37 @@ async def test_without_credentials_the_tools_are_listed_and_a_call_names_what_is
 @ERAS
 async def test_an_unknown_tool_is_a_protocol_error_that_names_the_tools(connect: Connect, mode: str) -> None:
     async with connect("--sandbox", mode=mode) as client:
-        with pytest.raises(MCPError, match="The tools are get_phone_number, create_phone_number") as raised:
+        with pytest.raises(MCPError, match="The tools are get_phone_number, create_phone_number, ") as raised:
             await client.call_tool("delete_everything", {})
     assert raised.value.code == -32602
 
 
-async def test_a_hidden_tool_is_not_listed_and_cannot_be_called(connect: Connect) -> None:
-    for options in (
-        ["--read-only"],
-        ["--tools", "get_phone_number"],
-        ["--read-only", "--tools", "create_phone_number"],
-    ):
-        async with connect("--sandbox", *options) as client:
-            assert "create_phone_number" not in [tool.name for tool in (await client.list_tools()).tools]
-            with pytest.raises(MCPError, match="is not offered by this server"):
-                await client.call_tool("create_phone_number", {"phone_number": "+14155550120"})
+@pytest.mark.parametrize(
+    ("options", "hidden", "why"),
+    [
+        ([], "delete_phone_number", "--allow-delete, which is not given"),
+        (["--read-only"], "create_phone_number", "--read-only"),
+        (["--read-only", "--allow-delete"], "delete_phone_number", "--read-only"),
+        (["--read-only", "--tools", "update_phone_number,list_agents"], "update_phone_number", "--read-only"),
+        (["--tools", "get_phone_number"], "create_phone_number", "--tools"),
+        (["--tools", "delete_phone_number"], "delete_phone_number", "--allow-delete, which is not given"),
+    ],
+)
+async def test_a_hidden_tool_is_not_listed_and_cannot_be_called(
+    connect: Connect, options: list[str], hidden: str, why: str
+) -> None:
+    async with connect("--sandbox", *options) as client:
+        assert hidden not in [tool.name for tool in (await client.list_tools()).tools]
+        with pytest.raises(MCPError, match=f"{hidden} is not offered by this server because of {why}") as raised:
+            await client.call_tool(hidden, {"phone_number": "+14155550100"})
+        assert raised.value.code == -32602
+
+
+async def test_read_only_leaves_just_what_changes_nothing(connect: Connect) -> None:
+    async with connect("--sandbox", "--read-only", "--allow-delete") as client:
+        tools = (await client.list_tools()).tools
+    assert tools
+    assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
 
 
 async def test_the_handshake_says_who_the_server_is_and_how_to_work_with_it(raw: Open) -> None:
@@ -146,7 +163,11 @@ async def test_the_handshake_says_who_the_server_is_and_how_to_work_with_it(raw:
         assert result["serverInfo"]["websiteUrl"].startswith("https://")
         assert "E.164" in result["instructions"]
         assert "simulated" in result["instructions"]
-        assert result["capabilities"] == {"tools": {"listChanged": False}}
+        assert result["capabilities"] == {
+            "tools": {"listChanged": False},
+            "resources": {"subscribe": False, "listChanged": False},
+            "prompts": {"listChanged": False},
+        }
 
 
 async def test_the_stateless_era_needs_no_handshake_and_its_lists_say_how_long_they_hold(raw: Open) -> None:

@@ -11,14 +11,14 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
 from phone_number_mcp import __version__
-from phone_number_mcp.errors import InvalidReply, TimedOut, Unreachable
+from phone_number_mcp.errors import Facts, InvalidReply, OutcomeUnknown, TimedOut, ToolError, Unreachable
 
 if TYPE_CHECKING:
     import httpx
@@ -43,6 +43,7 @@ class Reply:
     """A platform's answer, read safely but not judged.
 
     Args:
+        method: Of the request.
         status: The HTTP status.
         body: The JSON, cleaned; None where there is none.
         unreadable: Why there is no JSON where some was due; None if it was read, or if the body is empty.
@@ -50,11 +51,46 @@ class Reply:
         request_id: The platform's name for this exchange, if it gave one.
     """
 
+    method: str
     status: int
     body: Any
     unreadable: str | None = None
     retry_after_seconds: float | None = None
     request_id: str | None = None
+
+    def refusal(self, meaning: type[ToolError], message: str, detail: str = "") -> ToolError:
+        """Return the error that this answer is.
+
+        Args:
+            meaning: What the platform means by it.
+            message: The platform's own words; where it gave none, the status has to do.
+            detail: What more it said.
+        """
+        if not message:
+            why = f", and its text cannot be read: {self.unreadable}" if self.unreadable else ""
+            message = f"The platform answered {self.status}{why}"
+        return meaning(
+            message,
+            detail=detail or None,
+            http_status=self.status,
+            retry_after_seconds=self.retry_after_seconds,
+            request_id=self.request_id,
+        )
+
+    def invalid(self, reason: str) -> InvalidReply:
+        """Return the error that this answer is if it should be a success but cannot be read."""
+        reason = self.unreadable or reason
+        return InvalidReply(f"The platform's answer cannot be read: {reason}", http_status=self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent: the path starts with `/` and is percent-encoded already; the body goes as JSON."""
+
+    method: str
+    path: str
+    query: Mapping[str, str | int] | None = None
+    body: Mapping[str, Any] | None = None
 
 
 class Api:
@@ -89,24 +125,23 @@ class Api:
 
     def call(self) -> Call:
         """Return what one tool call reaches the platform with; its time starts now."""
-        return Call(self, anyio.current_time() + self._timeout)
+        return Call(self, anyio.current_time() + self._timeout, self._sanitize)
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str | int] | None,
-        body: Mapping[str, Any] | None,
-        deadline: float,
-    ) -> Reply:
-        """Send one request, once, and return the answer as it was read, whatever its status."""
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self._authorize()}
-        content = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    async def send(self, request: Request, deadline: float, sanitize: Sanitizer) -> Reply:
+        """Send a request, once, and return the answer as it was read, whatever its status.
+
+        Args:
+            request: What to send.
+            deadline: On the event loop's clock, in seconds.
+            sanitize: Applied to every text of the answer.
+        """
         import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
 
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self._authorize()}
+        content = None
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
         client = self._client or self._open()
         started = time.perf_counter()
         sent = self._app is not None  # in this process, a request arrives as soon as it is made
@@ -118,43 +153,46 @@ class Api:
         try:
             with anyio.fail_after(deadline - anyio.current_time()):
                 async with client.stream(
-                    method,
-                    self._base_url + path,
-                    params=query,
+                    request.method,
+                    self._base_url + request.path,
+                    params=request.query,
                     headers=headers,
                     content=content,
                     extensions={"trace": trace},
                 ) as response:
                     raw, problem = await _read(response)
         except TimeoutError as error:
-            log.debug("%s %s: no answer in time", method, path)
+            log.debug("%s %s: no answer in time", request.method, request.path)
             raise TimedOut(
                 f"No whole answer from the platform within the {self._timeout:g} s of a call",
                 outcome="unknown" if sent else "not_applied",
             ) from error
         except (httpx.TransportError, OSError) as error:
-            log.debug("%s %s: %s", method, path, type(error).__name__)
+            log.debug("%s %s: %s", request.method, request.path, type(error).__name__)
             if sent:
-                raise Unreachable(
-                    "The connection broke before the platform's answer was whole", outcome="unknown"
-                ) from error
-            reason = self._sanitize(str(error), 200) or type(error).__name__
+                lost = "The connection broke before the platform's answer was whole"
+                raise Unreachable(lost, outcome="unknown") from error
+            reason = sanitize(str(error), 200) or type(error).__name__
             raise Unreachable(
                 f"No connection to {self._base_url}: {reason}. Nothing was sent", outcome="not_applied"
             ) from error
-        log.debug("%s %s: %d, %d bytes, %.0f ms", method, path, response.status_code, len(raw), _since(started))
-        parsed = None
+        milliseconds = (time.perf_counter() - started) * 1000
+        log.debug(
+            "%s %s: %d, %d bytes, %.0f ms", request.method, request.path, response.status_code, len(raw), milliseconds
+        )
+        body = None
         if problem is None and raw:
             try:
-                parsed = self._clean(json.loads(raw.decode("utf-8-sig", "replace"), parse_constant=_no_constant), 0)
-            except (ValueError, RecursionError) as error:
-                problem = str(error) if isinstance(error, _UnreadableError) else "it is not JSON"
+                body = _parse(raw, sanitize)
+            except _UnreadableError as error:
+                problem = str(error)
         return Reply(
+            method=request.method,
             status=response.status_code,
-            body=parsed,
+            body=body,
             unreadable=problem,
             retry_after_seconds=_retry_after(response.headers.get("retry-after")),
-            request_id=self._sanitize(response.headers.get("x-request-id", ""), 200) or None,
+            request_id=sanitize(response.headers.get("x-request-id", ""), 200) or None,
         )
 
     def _open(self) -> httpx.AsyncClient:
@@ -169,21 +207,6 @@ class Api:
         )
         return client
 
-    def _clean(self, value: Any, depth: int) -> Any:
-        if isinstance(value, str):
-            return self._sanitize(value, MAX_TEXT)
-        if isinstance(value, dict):
-            _check_depth(depth)
-            return {self._sanitize(key, MAX_TEXT): self._clean(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list):
-            _check_depth(depth)
-            return [self._clean(item, depth + 1) for item in value]
-        if isinstance(value, float) and not math.isfinite(value):  # 1e999
-            raise _UnreadableError("it holds a number that is out of range")
-        if isinstance(value, int) and not -(2**63) <= value < 2**64:
-            raise _UnreadableError("it holds a number that is out of range")
-        return value
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -196,38 +219,62 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One tool call's use of a platform: however many exchanges it takes, they share one deadline.
-
-    Made by `Api.call`.
-    """
+    """One tool call's use of a platform: however many exchanges it takes, they share one deadline. Made by `Api.call`."""
 
     _api: Api
     _deadline: float
+    _sanitize: Sanitizer
 
-    async def exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str | int] | None = None,
-        body: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Send one request, once, and return the data of its reply.
+    def hiding(self, secrets: Iterable[str]) -> Call:
+        """Return the same call, with more secrets that no answer may show: those among its arguments."""
+        return replace(self, _sanitize=self._sanitize.also(secrets))
+
+    async def read(self, path: str, query: Mapping[str, str | int] | None = None, *, post: bool = False) -> Any:
+        """Ask for something, and return the data of the answer.
 
         Args:
-            method: The HTTP method.
             path: Starting with `/`, its parts already percent-encoded.
             query: The query parameters.
-            body: Sent as JSON.
+            post: The platform wants this question as a POST.
 
         Raises:
             NotConfigured: There are no credentials; nothing was sent.
-            Unreachable: No connection (`outcome` is `not_applied`), or one that broke (`unknown`).
+            Unreachable: No connection, or one that broke.
             TimedOut: No whole answer in time.
-            InvalidReply: A redirect, or an answer that is not readable as JSON.
+            InvalidReply: A redirect, or an answer that cannot be read.
             ToolError: What the platform's answer means, as `decipher` says.
         """
-        reply = await self._api.send(method, path, query, body, self._deadline)
+        return await self._exchange(Request("POST", path, query, {}) if post else Request("GET", path, query))
+
+    async def write(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, what: str, check: str
+    ) -> Any:
+        """Change something: send the request once, and return the data of the answer.
+
+        Args:
+            method: POST, PATCH or DELETE.
+            path: Starting with `/`, its parts already percent-encoded.
+            body: Sent as JSON.
+            what: What is done, as in "+14155550100 was created".
+            check: What to do if the answer is lost.
+
+        Raises:
+            OutcomeUnknown: The answer was lost; the write may or may not have taken effect.
+            ToolError: As `read` raises it; the write surely took no effect.
+        """
+        try:
+            return await self._exchange(Request(method, path, None, body))
+        except ToolError as error:
+            if error.write_outcome != "unknown":
+                raise
+            facts: Facts = error.facts | {
+                "outcome": "unknown",
+                "hint": f"Do not repeat it yet: it may have taken effect. {check}",
+            }
+            raise OutcomeUnknown(f"Whether {what} is unknown: {error.message}", **facts) from error
+
+    async def _exchange(self, request: Request) -> Any:
+        reply = await self._api.send(request, self._deadline, self._sanitize)
         if 300 <= reply.status < 400:  # noqa: PLR2004  (RFC 9110, section 15.4: redirection)
             # Following it would hand the credentials to another host.
             raise InvalidReply(
@@ -238,17 +285,44 @@ class Call:
         return self._api.decipher(reply)
 
 
-class _UnreadableError(ValueError):
-    """JSON that parses but that no client should be shown."""
+# --- reading an answer ------------------------------------------------------------------------------------------------
 
 
-def _check_depth(depth: int) -> None:
-    if depth >= MAX_DEPTH:
-        raise _UnreadableError("it is nested too deeply")
+class _UnreadableError(Exception):
+    """An answer that no client should be shown; the message says why."""
+
+
+def _parse(raw: bytes, sanitize: Sanitizer) -> Any:
+    """Return the JSON of a body, every text in it made safe to show.
+
+    Raises:
+        _UnreadableError: It is no JSON, or JSON that would trouble whoever reads it next.
+    """
+    try:
+        value = json.loads(raw.decode("utf-8-sig", "replace"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise _UnreadableError("it is not JSON") from None
+    return _cleaned(value, sanitize, MAX_DEPTH)
 
 
 def _no_constant(name: str) -> Any:
     raise _UnreadableError(f"it holds {name}, which is not JSON")
+
+
+def _cleaned(value: Any, sanitize: Sanitizer, depth: int) -> Any:
+    if isinstance(value, str):
+        return sanitize(value, MAX_TEXT)
+    if isinstance(value, dict | list) and depth == 0:
+        raise _UnreadableError("it is nested too deeply")
+    if isinstance(value, dict):
+        return {sanitize(key, MAX_TEXT): _cleaned(item, sanitize, depth - 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(item, sanitize, depth - 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):  # 1e999
+        raise _UnreadableError("it holds a number that is out of range")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise _UnreadableError("it holds a number that is out of range")
+    return value
 
 
 async def _read(response: httpx.Response) -> tuple[bytes, str | None]:
@@ -288,7 +362,3 @@ def _retry_after(value: str | None) -> float | None:
         return min(max(0.0, round(when.timestamp() - time.time(), 1)), 86_400.0)
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-def _since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000

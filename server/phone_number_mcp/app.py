@@ -1,12 +1,13 @@
-"""The MCP server: it lists the tools, calls one, and is the one place where a failure becomes a tool error."""
+"""The MCP server: it lists what there is, calls a tool, and is the one place where a failure becomes a tool error."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote
 
 import mcp_types as types
-from mcp.server.caching import CacheHint
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from pydantic_core import to_json
@@ -15,6 +16,8 @@ from phone_number_mcp import __version__
 from phone_number_mcp.errors import Internal, ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp.server.context import ServerRequestContext
 
     from phone_number_mcp.api import Api
@@ -22,11 +25,17 @@ if TYPE_CHECKING:
     from phone_number_mcp.text import Sanitizer
     from phone_number_mcp.tool import Tool
 
+    Context: TypeAlias = ServerRequestContext[Any, Any]
+
 HOMEPAGE = "https://github.com/phone-number-mcp/phone-number-mcp"
 MAX_ERROR_TEXT = 1_000
 """Characters of one text in an error."""
-TOOLS_TTL_MS = 300_000
-"""How long a client may keep the list of tools: it changes only with the server's options, when it is started anew."""
+LISTS_TTL_MS = 300_000
+"""How long a client may keep a list: it changes only with the server's options, when the server is started anew."""
+RESOURCE = "phone-number://"
+"""Before a phone number, the URI of a resource."""
+READER = "get_phone_number"
+"""The tool that reads one."""
 
 log = logging.getLogger(__name__)
 
@@ -48,57 +57,156 @@ def build(settings: Settings, api: Api, sanitize: Sanitizer) -> Server[Any]:
         api: The way to the platform.
         sanitize: Applied to every text of an error.
     """
-    platform, options = settings.platform, settings.options
-    tools = {tool.name: tool for tool in platform.tools if _offered(tool, settings)}
-
-    async def list_tools(
-        _ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
-    ) -> types.ListToolsResult:
-        if params is not None and params.cursor is not None:
-            raise MCPError(code=types.INVALID_PARAMS, message="Invalid cursor: the list of tools has one page")
-        return types.ListToolsResult(tools=[_declare(tool) for tool in tools.values()])
-
-    async def call_tool(
-        _ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
-        tool = tools.get(params.name)
-        if tool is None:
-            raise MCPError(code=types.INVALID_PARAMS, message=_unknown(params.name))
-        try:
-            return _result({"data": await tool.run(api.call(), params.arguments or {})})
-        except ToolError as error:
-            failed = error
-        except Exception:
-            log.exception("%s failed", tool.name)
-            failed = Internal(f"{tool.name} failed inside the server")
-        failure = failed.failure(platform=platform.name, operation=tool.name, write=not tool.read_only)
-        log.info("%s: %s", tool.name, failure.code)
-        return _result({"error": _safe(failure.model_dump(exclude_none=True), sanitize)}, is_error=True)
-
-    def _unknown(name: str) -> str:
-        why = ""
-        if any(tool.name == name for tool in platform.tools):
-            why = " is not offered by this server, which was started with --read-only or --tools"
-        return f"Unknown tool: {sanitize(name, 100)}{why}. The tools are {', '.join(tools)}"
-
+    app = _App(settings, api, sanitize)
+    platform = settings.platform
+    lists: tuple[CacheableMethod, ...] = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
     return Server(
         "phone-number-mcp",
         version=__version__,
         title="Phone numbers",
         website_url=HOMEPAGE,
         instructions=INSTRUCTIONS.format(
-            platform=platform.title + (" (a simulated one: nothing is real)" if options.sandbox else ""),
+            platform=platform.title + (" (a simulated one: nothing is real)" if settings.options.sandbox else ""),
             more=platform.instructions,
         ),
-        cache_hints={"tools/list": CacheHint(ttl_ms=TOOLS_TTL_MS, scope="public")},
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
+        cache_hints=dict.fromkeys(lists, CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")),
+        on_list_tools=app.list_tools,
+        on_call_tool=app.call_tool,
+        on_list_resources=app.list_resources,
+        on_list_resource_templates=app.list_resource_templates,
+        on_read_resource=app.read_resource,
+        on_list_prompts=app.list_prompts,
+        on_get_prompt=app.get_prompt,
     )
 
 
-def _offered(tool: Tool[Any], settings: Settings) -> bool:
-    options = settings.options
-    return (tool.read_only or not options.read_only) and (options.tools is None or tool.name in options.tools)
+class _App:
+    def __init__(self, settings: Settings, api: Api, sanitize: Sanitizer) -> None:
+        self._settings = settings
+        self._platform = settings.platform
+        self._api = api
+        self._sanitize = sanitize
+        self._tools = {tool.name: tool for tool in self._platform.tools if self._hidden_by(tool) is None}
+        self._prompts = {
+            prompt.name: prompt for prompt in self._platform.prompts if self._tools.keys() >= {*prompt.uses}
+        }
+
+    def _hidden_by(self, tool: Tool[Any]) -> str | None:
+        """Return the option for which a tool is not offered. `--read-only` beats all others."""
+        options = self._settings.options
+        if options.read_only and not tool.read_only:
+            return "--read-only"
+        if options.tools is not None and tool.name not in options.tools:
+            return "--tools"
+        if tool.removes and not options.allow_delete:
+            return "--allow-delete, which is not given"
+        return None
+
+    # --- tools ---
+
+    async def list_tools(self, _ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        _one_page(params)
+        return types.ListToolsResult(tools=[_declare(tool) for tool in self._tools.values()])
+
+    async def call_tool(self, _ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        tool = self._tools.get(params.name)
+        if tool is None:
+            raise MCPError(code=types.INVALID_PARAMS, message=self._unknown_tool(params.name))
+        content = await self._run(tool, params.arguments or {})
+        # The same JSON twice: some clients show a model only the text, others only the structure.
+        text = types.TextContent(type="text", text=to_json(content).decode())
+        return types.CallToolResult(content=[text], structured_content=content, is_error="error" in content)
+
+    async def _run(self, tool: Tool[Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a call came to: {"data"} or {"error"}. The one place where a failure becomes an error to read."""
+        try:
+            success = await tool.run(self._api.call(), arguments)
+        except ToolError as error:
+            failed = error
+        except Exception:
+            log.exception("%s failed", tool.name)
+            failed = Internal(f"{tool.name} failed inside the server")
+        else:
+            return {"data": success.data} | ({"warning": success.warning} if success.warning else {})
+        failure = failed.failure(platform=self._platform.name, operation=tool.name, write=not tool.read_only)
+        log.info("%s: %s", tool.name, failure.code)
+        return {"error": _safe(failure.model_dump(exclude_none=True), self._sanitize)}
+
+    def _unknown_tool(self, name: str) -> str:
+        known = next((tool for tool in self._platform.tools if tool.name == name), None)
+        why = f" is not offered by this server because of {self._hidden_by(known)}" if known else ""
+        return f"Unknown tool: {self._sanitize(name, 100)}{why}. The tools are {', '.join(self._tools)}"
+
+    # --- resources: a number, as get_phone_number returns it ---
+
+    async def list_resources(
+        self, _ctx: Context, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        _one_page(params)
+        return types.ListResourcesResult(resources=[])  # which numbers there are, list_phone_numbers tells
+
+    async def list_resource_templates(
+        self, _ctx: Context, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        _one_page(params)
+        template = types.ResourceTemplate(
+            uri_template=f"{RESOURCE}{{phone_number}}",
+            name="phone_number",
+            title="Phone number",
+            description=f"A phone number on {self._platform.title}, as get_phone_number returns it.",
+            mime_type="application/json",
+        )
+        return types.ListResourceTemplatesResult(resource_templates=[template] if READER in self._tools else [])
+
+    async def read_resource(self, _ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        tool = self._tools.get(READER)
+        if tool is None or not params.uri.startswith(RESOURCE):
+            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown resource. Known is {RESOURCE}{{phone_number}}")
+        content = await self._run(tool, {"phone_number": unquote(params.uri.removeprefix(RESOURCE)).rstrip("/")})
+        if error := content.get("error"):
+            fault = {"invalid_arguments", "not_found"}
+            code = types.INVALID_PARAMS if error["code"] in fault else types.INTERNAL_ERROR
+            raise MCPError(code=code, message=error["message"], data=content)
+        text = to_json(content["data"]).decode()
+        contents = types.TextResourceContents(uri=params.uri, mime_type="application/json", text=text)
+        return types.ReadResourceResult(contents=[contents])
+
+    # --- prompts ---
+
+    async def list_prompts(self, _ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
+        _one_page(params)
+        return types.ListPromptsResult(
+            prompts=[
+                types.Prompt(
+                    name=prompt.name,
+                    title=prompt.title,
+                    description=prompt.description,
+                    arguments=[
+                        types.PromptArgument(name=name, description=text, required=False)
+                        for name, text in prompt.arguments.items()
+                    ],
+                )
+                for prompt in self._prompts.values()
+            ]
+        )
+
+    async def get_prompt(self, _ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+        prompt = self._prompts.get(params.name)
+        if prompt is None:
+            known = ", ".join(self._prompts) or "none"
+            unknown = self._sanitize(params.name, 100)
+            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown prompt: {unknown}. The prompts are {known}")
+        given = params.arguments or {}
+        text = prompt.text.format(
+            **{name: given.get(name) or f"a {name} that I will tell you" for name in prompt.arguments}
+        )
+        message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
+        return types.GetPromptResult(description=prompt.description, messages=[message])
+
+
+def _one_page(params: types.PaginatedRequestParams | None) -> None:
+    if params is not None and params.cursor is not None:
+        raise MCPError(code=types.INVALID_PARAMS, message="Invalid cursor: this list has one page")
 
 
 def _declare(tool: Tool[Any]) -> types.Tool:
@@ -110,18 +218,10 @@ def _declare(tool: Tool[Any]) -> types.Tool:
         output_schema=tool.output_schema,
         annotations=types.ToolAnnotations(
             read_only_hint=tool.read_only,
-            destructive_hint=tool.destructive,
+            destructive_hint=tool.overwrites or tool.removes,
             idempotent_hint=tool.idempotent,
             open_world_hint=True,
         ),
-    )
-
-
-def _result(content: dict[str, Any], *, is_error: bool = False) -> types.CallToolResult:
-    # The same JSON twice: some clients show a model only the text, others only the structure.
-    text = to_json(content).decode()
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], structured_content=content, is_error=is_error
     )
 
 

@@ -11,10 +11,13 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from phone_number_mcp import __version__
+from phone_number_mcp.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from phone_number_mcp.api import ASGIApp
+    from phone_number_mcp.platforms import Platform
     from phone_number_mcp.text import Sanitizer
 
 USAGE_ERROR = 2
@@ -61,7 +64,7 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
             decipher=settings.platform.decipher,
             timeout=settings.options.timeout,
             sanitize=sanitize,
-            app=settings.platform.sandbox() if settings.options.sandbox else None,
+            app=_embedded(settings.platform) if settings.options.sandbox else None,
         ) as api:
             server = build(settings, api, sanitize)
             gc.freeze()
@@ -72,16 +75,22 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _embedded(platform: Platform) -> ASGIApp:
+    from phone_number_mcp.sandbox import create_app  # noqa: PLC0415
+
+    return create_app(platform.sandbox())
+
+
 def _serve_sandbox(arguments: argparse.Namespace) -> int:
     from phone_number_mcp.sandbox import serve  # noqa: PLC0415
 
     return serve(port=arguments.port)
 
 
-def _demo(_arguments: argparse.Namespace) -> int:
+def _demo(arguments: argparse.Namespace) -> int:
     from phone_number_mcp.demo import run  # noqa: PLC0415
 
-    return run()
+    return run(arguments.platform or "zudu")
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -120,19 +129,23 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"phone-number-mcp {__version__}")
-    parser.add_argument("--platform", metavar="NAME", help="the voice-AI platform (default: zudu)")
+    parser.add_argument("--platform", metavar="NAME", help="the voice-AI platform: zudu (default) or retell")
     parser.add_argument("--sandbox", action="store_const", const="true", help="a simulated platform: nothing is real")
     parser.add_argument("--read-only", action="store_const", const="true", help="only tools that change nothing")
     parser.add_argument("--tools", metavar="A,B", help="exactly these tools")
+    parser.add_argument(
+        "--allow-delete", action="store_const", const="true", help="the tool that releases a number, too"
+    )
     parser.add_argument("--timeout", metavar="SECONDS", help="for one tool call (default: 25)")
     parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: warning)")
     parser.set_defaults(run=_serve_stdio)
     commands = parser.add_subparsers(title="commands", metavar="", description="without one: serve MCP over stdio")
 
     demo = commands.add_parser("demo", help="watch a client use the server, against the sandbox", allow_abbrev=False)
+    demo.add_argument("--platform", choices=tuple(PLATFORMS), metavar="NAME", help="zudu (default) or retell")
     demo.set_defaults(run=_demo)
 
-    sandbox = commands.add_parser("sandbox", help="serve the simulated platform over HTTP", allow_abbrev=False)
+    sandbox = commands.add_parser("sandbox", help="serve the simulated platforms over HTTP", allow_abbrev=False)
     sandbox.add_argument("--port", type=_port, default=8080, metavar="PORT", help="on 127.0.0.1 (default: 8080)")
     sandbox.set_defaults(run=_serve_sandbox)
     return parser

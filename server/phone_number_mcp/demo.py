@@ -13,23 +13,27 @@ from rich.json import JSON
 from rich.padding import Padding
 from rich.text import Text
 
+from phone_number_mcp.platforms import load
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcp_types import CallToolResult
 
+    from phone_number_mcp.platforms import Platform
+
 FRONT_DESK = "+14155550100"
-NEW = "+14155550120"
 MISSING = "+14155550199"
 
 
-def run(console: Console | None = None) -> int:
+def run(platform: str, console: Console | None = None) -> int:
     """Show the demo; return 0 if every step held, 1 if one did not.
 
     Args:
+        platform: The name of the platform that is simulated.
         console: Where to show it; stdout if not given.
     """
-    demo = _Demo(console or Console(highlight=False))
+    demo = _Demo(load(platform), console or Console(highlight=False))
     try:
         anyio.run(demo.run)
     except BaseExceptionGroup as group:
@@ -40,22 +44,23 @@ def run(console: Console | None = None) -> int:
 
 
 class _Demo:
-    def __init__(self, console: Console) -> None:
+    def __init__(self, platform: Platform, console: Console) -> None:
+        self._platform = platform
         self._console = console
         self._steps = 0
         self.held = True
 
     async def run(self) -> None:
-        server = StdioServerParameters(command=sys.executable, args=["-m", "phone_number_mcp", "--sandbox"])
-        self._console.print(
-            "[bold]$ phone-number-mcp --sandbox[/bold]  [dim](started by the official Python MCP client)[/dim]"
-        )
+        options = ["--platform", self._platform.name, "--sandbox"]
+        server = StdioServerParameters(command=sys.executable, args=["-m", "phone_number_mcp", *options])
+        started = "[dim](started by the official Python MCP client)[/dim]"
+        self._console.print(f"[bold]$ phone-number-mcp {' '.join(options)}[/bold]  {started}")
         async with Client(server) as client:
             listed = await client.list_tools()
             names = [tool.name for tool in listed.tools]
             self._step("The client asks which tools there are")
             self._console.print("".join(f"  {tool.name}: {tool.title}\n" for tool in listed.tools), end="")
-            self._check("both tools are there", holds={"get_phone_number", "create_phone_number"} <= set(names))
+            self._check("the tools are there", holds={"get_phone_number", "create_phone_number"} <= set(names))
 
             async def call(title: str, claim: str, tool: str, arguments: dict[str, Any], holds: _Check) -> None:
                 self._step(title)
@@ -66,7 +71,7 @@ class _Demo:
                 self._check(claim, holds=holds(result, content.get("data") or content.get("error") or {}))
 
             get, create = "get_phone_number", "create_phone_number"
-            wish = {"phone_number": NEW, "nickname": "Side door", "inbound_agent_id": "agent_reception"}
+            wish = dict(self._platform.example)
             await call(
                 "It looks up the front desk's number",
                 "the number comes back, with its agents",
@@ -77,20 +82,20 @@ class _Demo:
                 "It creates a number",
                 "it is created as asked",
                 create, wish,
-                lambda result, data: not result.is_error and wish.items() <= data.items(),
+                lambda result, data: not result.is_error and _within(wish, data),
             )  # fmt: skip
             await call(
                 "It reads the new number back",
                 "the platform holds what was asked for",
-                get, {"phone_number": NEW},
-                lambda result, data: not result.is_error and wish.items() <= data.items(),
+                get, {"phone_number": wish["phone_number"]},
+                lambda result, data: not result.is_error and _within(wish, data),
             )  # fmt: skip
             await call(
                 "It creates the same number again",
                 "nothing is created twice, and the answer shows what is there",
                 create, wish,
                 lambda result, error: bool(result.is_error) and error.get("code") == "already_exists"
-                and wish.items() <= error.get("existing", {}).items(),
+                and _within(wish, error.get("existing", {})),
             )  # fmt: skip
             await call(
                 "It asks for a number that is not there",
@@ -112,6 +117,10 @@ class _Demo:
     def _check(self, claim: str, *, holds: bool) -> None:
         self.held = self.held and holds
         self._console.print(f"  [green]✓ {claim}[/]" if holds else f"  [red]✗ did not hold: {claim}[/]")
+
+
+def _within(wish: dict[str, Any], held: dict[str, Any]) -> bool:
+    return all(held.get(name) == value for name, value in wish.items())
 
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ narrowest one; `app.py` is the one place that catches them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 Outcome = Literal["not_applied", "applied", "unknown"]
 
@@ -43,10 +43,10 @@ class Failure(BaseModel):
     code: str
     message: str
     detail: str | None = None
-    hint: str | None = None
+    hint: str
     retryable: bool
     retry_after_seconds: float | None = None
-    outcome: Annotated[Outcome | None, Field(description="Of a write: whether it took effect.")] = None
+    outcome: Outcome | None = None
     http_status: int | None = None
     platform: str | None = None
     operation: str | None = None

@@ -51,6 +51,7 @@ class Options(BaseModel):
     tools: Annotated[
         tuple[str, ...] | None, Field(description="Offer exactly these tools, separated by commas. Default: all.")
     ] = None
+    allow_delete: Annotated[bool, Field(description="Offer the tool that releases a number for good.")] = False
     timeout: Annotated[
         float,
         Field(ge=0.1, le=600, description="Seconds that one tool call may take. MCP clients give up after 60 or less."),

@@ -43,6 +43,10 @@ class Sanitizer:
         # Longest first: where one secret holds another, the whole of it goes.
         self._secrets = sorted({s for s in secrets if len(s) >= MIN_SECRET_LENGTH}, key=len, reverse=True)
 
+    def also(self, secrets: Iterable[str]) -> Sanitizer:
+        """Return one that keeps more secrets out."""
+        return Sanitizer([*self._secrets, *secrets])
+
     def __call__(self, text: str, limit: int) -> str:
         """Return `text` on one line, with nothing hidden and no secret in it, at most `limit` characters long.
 

@@ -1,4 +1,4 @@
-"""A tool as data, its arguments as models really write them, and its schemas, rendered from its pydantic models."""
+"""Tools and prompts as data: a tool's arguments as models really write them, its schemas rendered from pydantic models."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
 from phone_number_mcp.errors import Failure, FieldProblem, InvalidArguments
@@ -24,6 +33,10 @@ MAX_PROBLEMS = 20
 """How many problems with the arguments one error names: a caller may send a hundred thousand unknown ones."""
 
 
+Secret = Annotated[SecretStr, WithJsonSchema({"type": "string"})]
+"""An argument that goes to the platform and nowhere else."""
+
+
 class Arguments(BaseModel):
     """The arguments of a tool: strict about what they mean, lenient about how a model writes them.
 
@@ -32,6 +45,9 @@ class Arguments(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True)
+
+    retired: ClassVar[Mapping[str, str]] = {}
+    """Arguments that the platform had once and that models still write → what to write instead."""
 
     @model_validator(mode="before")
     @classmethod
@@ -60,9 +76,20 @@ class Arguments(BaseModel):
                 return value
         return value
 
-    def given(self) -> dict[str, Any]:
-        """Return what the caller gave, and only that: the platform owns its defaults."""
-        return self.model_dump(exclude_unset=True)
+    def given(self, *without: str) -> dict[str, Any]:
+        """Return what the caller gave, and only that: the platform owns its defaults.
+
+        Args:
+            without: Arguments to leave out.
+        """
+        given = self.model_dump(exclude_unset=True, exclude=set(without))
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()
+        }
+
+    def secrets(self) -> list[str]:
+        """Return the values that go to the platform and nowhere else."""
+        return [value.get_secret_value() for _name, value in self if isinstance(value, SecretStr)]
 
 
 def _is_blank(value: Any) -> bool:
@@ -72,9 +99,24 @@ def _is_blank(value: Any) -> bool:
 def _types(annotation: Any) -> set[Any]:
     """Return the plain types that an annotation is made of: `list[str] | None` is {list, NoneType}."""
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return _types(get_args(annotation)[0])
     if origin in {Union, UnionType}:
         return set().union(*(_types(part) for part in get_args(annotation)))
     return {origin or annotation}
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """What a call came to.
+
+    Args:
+        data: What the platform returned, whole, in its own field names.
+        warning: What did not go as it should, although the call succeeded.
+    """
+
+    data: dict[str, Any]
+    warning: str | None = None
 
 
 class Data(BaseModel):
@@ -85,8 +127,32 @@ class Data(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
+    summary: ClassVar[str | None] = None
+    """What it is, where that says more than its fields."""
+
 
 A = TypeVar("A", bound=Arguments)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt that a person can choose in the client.
+
+    Args:
+        name: As clients call it.
+        title: As people see it.
+        description: What it is for.
+        arguments: Name → what it is. All are optional.
+        uses: The tools without which it makes no sense.
+        text: With `{name}` where an argument goes.
+    """
+
+    name: str
+    title: str
+    description: str
+    arguments: Mapping[str, str]
+    uses: tuple[str, ...]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -99,9 +165,10 @@ class Tool(Generic[A]):
         description: Written for a model: what it does, when to use it, what it costs.
         arguments: The model of its input.
         data: The model of what the platform returns on success.
-        handler: `(call, arguments) -> data`. It raises `errors.ToolError`, and catches only what it can mend.
+        handler: `(call, arguments) -> success`. It raises `errors.ToolError`, and catches only what it can mend.
         read_only: It changes nothing.
-        destructive: It may remove or overwrite something.
+        overwrites: It changes what is there.
+        removes: It takes something away for good; offered only with `--allow-delete`.
         idempotent: Doing it twice comes to the same as doing it once.
     """
 
@@ -110,19 +177,21 @@ class Tool(Generic[A]):
     description: str
     arguments: type[A]
     data: type[Data]
-    handler: Callable[[Call, A], Awaitable[dict[str, Any]]]
+    handler: Callable[[Call, A], Awaitable[Success]]
     read_only: bool = False
-    destructive: bool = False
+    overwrites: bool = False
+    removes: bool = False
     idempotent: bool = False
 
-    async def run(self, call: Call, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the arguments and do it; return what the platform returned.
+    async def run(self, call: Call, arguments: Mapping[str, Any]) -> Success:
+        """Read the arguments and do it.
 
         Raises:
             InvalidArguments: They do not fit; every problem is named, and nothing was sent.
             ToolError: As the handler raises it.
         """
-        return await self.handler(call, self._read(arguments))
+        read = self._read(arguments)
+        return await self.handler(call.hiding(read.secrets()), read)
 
     def _read(self, arguments: Mapping[str, Any]) -> A:
         try:
@@ -130,7 +199,7 @@ class Tool(Generic[A]):
         except ValidationError as error:
             # Without the input: an argument may be a secret that landed in the wrong place.
             details = error.errors(include_url=False, include_input=False)
-        problems = [_problem(detail, list(self.arguments.model_fields)) for detail in details[:MAX_PROBLEMS]]
+        problems = [_problem(detail, self.arguments) for detail in details[:MAX_PROBLEMS]]
         raise InvalidArguments("; ".join(f"{p.field} {p.problem}" for p in problems), fields=problems)
 
     @cached_property
@@ -147,23 +216,40 @@ class Tool(Generic[A]):
         """
         data = self.data.model_json_schema(schema_generator=_PlainJsonSchema)
         error = Failure.model_json_schema(schema_generator=_PlainJsonSchema)
-        return {"type": "object", "properties": {"data": {"type": "object"} | _unasserted(data), "error": error}}
+        # Every tool in the list carries this, so of an error it names just what every error has.
+        always = {name: error["properties"][name] for name in error["required"]}
+        return {
+            "type": "object",
+            "properties": {
+                "data": {"type": "object"}
+                | ({"description": self.data.summary} if self.data.summary else _unasserted(data)),
+                "error": {"type": "object", "properties": always},
+            },
+        }
 
 
-def _problem(detail: ErrorDetails, known: list[str]) -> FieldProblem:
+def _problem(detail: ErrorDetails, arguments: type[Arguments]) -> FieldProblem:
     field = ".".join(str(part) for part in detail["loc"]) or "arguments"
     match detail["type"]:
         case "missing":
-            return FieldProblem(field=field, problem="is required")
+            problem = "is required"
         case "extra_forbidden":
-            import difflib  # noqa: PLC0415  (only a refusal needs it)
-
-            nearest = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
-            instead = f"did you mean {nearest[0]}?" if nearest else f"the arguments are {', '.join(known)}"
-            return FieldProblem(field=field, problem=f"is not an argument of this tool; {instead}")
+            problem = arguments.retired.get(field) or _not_an_argument(field, list(arguments.model_fields))
         case _:
-            message = detail["msg"].removeprefix("Value error, ")
-            return FieldProblem(field=field, problem=message[:1].lower() + message[1:])
+            message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            problem = message[:1].lower() + message[1:]
+    return FieldProblem(field=field, problem=problem)
+
+
+def _not_an_argument(field: str, known: list[str]) -> str:
+    if "." in field:
+        return "is not known here"
+    import difflib  # noqa: PLC0415  (only a refusal needs it)
+
+    nearest = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
+    return "is not an argument of this tool; " + (
+        f"did you mean {nearest[0]}?" if nearest else f"the arguments are {', '.join(known) or 'none'}"
+    )
 
 
 class _PlainJsonSchema(GenerateJsonSchema):
@@ -183,6 +269,12 @@ class _PlainJsonSchema(GenerateJsonSchema):
         for noise in ("title", "description"):  # the class's name and docstring are for readers of the code
             rendered.pop(noise, None)
         return _without_additional(rendered)
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        rendered = super().literal_schema(schema)
+        if "const" in rendered:
+            rendered["enum"] = [rendered.pop("const")]
+        return rendered
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
         return _without_additional(super().dict_schema(schema))
@@ -212,7 +304,8 @@ def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
     if not isinstance(schema, dict):
         return schema
     if reference := schema.get("$ref"):
-        target = definitions[reference.rpartition("/")[2]]
+        target = dict(definitions[reference.rpartition("/")[2]])
+        target.pop("additionalProperties", None)  # an unknown key is refused at every level; the root's word will do
         return _inline(target | {key: value for key, value in schema.items() if key != "$ref"}, definitions)
     return {key: _inline(value, definitions) for key, value in schema.items()}
 
@@ -221,8 +314,8 @@ def _unasserted(schema: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     if "description" in schema:
         kept["description"] = schema["description"]
-    if "properties" in schema:
+    if schema.get("properties"):
         kept["properties"] = {name: _unasserted(part) for name, part in schema["properties"].items()}
-    if "items" in schema:
+    if schema.get("items"):
         kept["items"] = _unasserted(schema["items"])
     return kept

@@ -42,7 +42,7 @@ async function connected(env, use) {
   const client = new Client({ name: "typescript", version: "0" });
   await client.connect(new StdioClientTransport({ command: python, args: ["-m", "phone_number_mcp"], env }));
   const { tools } = await client.listTools(); // from here on it validates
-  assert.deepEqual(tools.map((tool) => tool.name), ["get_phone_number", "create_phone_number"]);
+  assert.ok(tools.length >= 2 && tools.every((tool) => tool.outputSchema));
   try {
     return await use(client);
   } finally {

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phone_number_mcp.api import ASGIApp, Reply
-    from phone_number_mcp.tool import Tool
+    from starlette.routing import Route
+
+    from phone_number_mcp.api import Reply
+    from phone_number_mcp.tool import Prompt, Tool
 
 PLATFORMS = {
     "zudu": "phone_number_mcp.platforms.zudu",
+    "retell": "phone_number_mcp.platforms.retell",
 }
 """Name → the module that defines it as `PLATFORM`; imported only when it is the one in use."""
 
@@ -31,7 +34,9 @@ class Platform:
         decipher: A reply → its data, or the `errors.ToolError` that it means.
         instructions: What a model should know of it before the first call.
         tools: What can be done with it.
-        sandbox: Makes the simulated platform, with an empty memory of its own.
+        prompts: What a person can choose to have done with it.
+        example: What the demo creates: arguments of create_phone_number that the sandbox takes.
+        sandbox: The routes of the simulated platform, with a memory of its own.
     """
 
     name: str
@@ -43,7 +48,9 @@ class Platform:
     decipher: Callable[[Reply], Any]
     instructions: str
     tools: tuple[Tool[Any], ...]
-    sandbox: Callable[[], ASGIApp]
+    prompts: tuple[Prompt, ...]
+    example: Mapping[str, Any]
+    sandbox: Callable[[], Sequence[Route]]
 
 
 def load(name: str) -> Platform:

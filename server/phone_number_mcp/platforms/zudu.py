@@ -3,73 +3,135 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
-from phone_number_mcp.e164 import E164  # noqa: TC001  (pydantic reads it when the models are built)
-from phone_number_mcp.errors import (
-    AlreadyExists,
-    InvalidReply,
-    NotFound,
-    OutcomeUnknown,
-    PlatformError,
-    ToolError,
-    refusal,
-)
+from phone_number_mcp.e164 import E164
+from phone_number_mcp.errors import AlreadyExists, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
-from phone_number_mcp.tool import Arguments, Data, Tool
+from phone_number_mcp.platforms.numbers import (
+    AreaCode,
+    Delete,
+    Page,
+    Update,
+    WebAddress,
+    adding,
+    before_a_write,
+    lower,
+    provision,
+    review,
+    says_it_exists,
+    warn_of_leftovers,
+)
+from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 
 if TYPE_CHECKING:
-    from phone_number_mcp.api import ASGIApp, Call, Reply
+    from starlette.routing import Route
 
-# --- models -----------------------------------------------------------------------------------------------------------
+    from phone_number_mcp.api import Call, Reply
 
-_NANP_AREA_CODE = re.compile(r"[2-9](?!11)[0-8][0-9]")
-_HTTP_URL = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?", re.IGNORECASE)
+# --- arguments --------------------------------------------------------------------------------------------------------
 
-
-def _area_code(value: int) -> int:
-    # https://www.nanpa.com: the first digit is 2-9, N11 are service codes, N9X is kept for expansion.
-    if not _NANP_AREA_CODE.fullmatch(str(value)):
-        raise ValueError(
-            "must be a 3-digit area code of the US or Canada, such as 415; leave it out for other countries"
-        )
-    return value
-
-
-def _web_address(value: str) -> str:
-    if not _HTTP_URL.fullmatch(value):
-        raise ValueError('must be a web address such as "https://example.com/webhook"')
-    return value
+Number = Annotated[E164, Field(description="E.164: + and country code, digits only")]
+InboundAgent = Annotated[str | None, Field(description="Agent that answers calls to it")]
+OutboundAgent = Annotated[str | None, Field(description="Agent that places calls from it")]
+Version = Annotated[int | None, Field(ge=0, description="Platform default: 1")]
+PageNumber = Annotated[int | None, Field(ge=0, description="From 0")]
 
 
 class GetPhoneNumber(Arguments):
     """The path parameter of GET /api/phone-numbers/{phone-number}."""
 
-    phone_number: Annotated[E164, Field(description="E.164: + and country code, digits only")]
+    phone_number: Number
 
 
 class CreatePhoneNumber(Arguments):
     """The body of POST /api/phone-numbers/create."""
 
     phone_number: Annotated[E164, Field(description="The number to create, E.164: + and country code, digits only")]
-    area_code: Annotated[
-        int | None, Field(ge=200, le=999, description="3-digit area code, US/Canada only"), AfterValidator(_area_code)
-    ] = None
+    area_code: Annotated[AreaCode | None, Field(description="3-digit area code, US/Canada only")] = None
     nickname: Annotated[str | None, Field(description='What people call it, such as "Front desk"')] = None
-    inbound_agent_id: Annotated[str | None, Field(description="Agent that answers calls to it")] = None
-    outbound_agent_id: Annotated[str | None, Field(description="Agent that places calls from it")] = None
-    inbound_agent_version: Annotated[int | None, Field(ge=0, description="Platform default: 1")] = None
-    outbound_agent_version: Annotated[int | None, Field(ge=0, description="Platform default: 1")] = None
-    inbound_webhook_url: Annotated[
-        str | None, Field(description="Called on inbound calls; https"), AfterValidator(_web_address)
-    ] = None
+    inbound_agent_id: InboundAgent = None
+    outbound_agent_id: OutboundAgent = None
+    inbound_agent_version: Version = None
+    outbound_agent_version: Version = None
+    inbound_webhook_url: Annotated[WebAddress | None, Field(description="Called on inbound calls; https")] = None
     number_provider: Annotated[str | None, Field(description="Platform default: twilio")] = None
     outbound_trunk_id: Annotated[str | None, Field(description="SIP trunk for calls from it")] = None
     phone_number_type: Annotated[str | None, Field(description="Such as zudu-twilio")] = None
+
+
+class ListPhoneNumbers(Page):
+    """The query of GET /api/phone-numbers."""
+
+    page: PageNumber = None
+    sort_by: Annotated[
+        Literal["phone_number", "nickname", "area_code", "updated_at"] | None, Field(description="Field")
+    ] = None
+    nickname: Annotated[str | None, Field(description="Part of the nickname")] = None
+    area_code: Annotated[AreaCode | None, Field(description="Only this one")] = None
+    agent_id: Annotated[str | None, Field(description="Only numbers bound to this agent")] = None
+
+
+class ListAvailablePhoneNumbers(Arguments):
+    """GET /api/phone-numbers/available takes nothing."""
+
+
+class ImportPhoneNumber(Arguments):
+    """The body of POST /api/phone-numbers/import."""
+
+    phone_number: Number
+    provider: Annotated[
+        Literal["twilio", "plivo"],
+        BeforeValidator(lower),
+        Field(description="The carrier that holds it"),
+    ]
+    account_sid: Annotated[str, Field(description="The account at the carrier")]
+    auth_token: Annotated[Secret, Field(description="Secret of that account; shown nowhere")]
+    nickname: Annotated[str | None, Field(description="What people call it")] = None
+    inbound_agent_id: InboundAgent = None
+    outbound_agent_id: OutboundAgent = None
+
+
+class UpdatePhoneNumber(Update):
+    """The body of PATCH /api/phone-numbers/{phone-number}."""
+
+    phone_number: Number
+    nickname: Annotated[str | None, Field(description="What people call it")] = None
+    inbound_agent_id: InboundAgent = None
+    outbound_agent_id: OutboundAgent = None
+    inbound_agent_version: Annotated[int | None, Field(ge=0, description="Version")] = None
+    outbound_agent_version: Annotated[int | None, Field(ge=0, description="Version")] = None
+    inbound_webhook_url: Annotated[WebAddress | None, Field(description="Called on inbound calls; https")] = None
+    outbound_trunk_id: Annotated[str | None, Field(description="SIP trunk for calls from it")] = None
+    number_provider: Annotated[str | None, Field(description="Such as twilio")] = None
+    # The page documents null for these two alone.
+    clear_fields: Annotated[
+        list[Literal["inbound_agent_id", "outbound_agent_id"]] | None, Field(description="Agents to unassign")
+    ] = None
+
+
+class DeletePhoneNumber(Delete):
+    """The path parameter of DELETE /api/phone-numbers/{phone-number}, and what the caller must say with it."""
+
+    bindings: ClassVar[tuple[str, ...]] = ("inbound_agent_id", "outbound_agent_id")
+
+    phone_number: Number
+    confirm_phone_number: Annotated[E164, Field(description="The same number again")]
+    release_bound: Annotated[bool | None, Field(description="Delete although agents are bound; ask the user")] = None
+
+
+class ListAgents(Page):
+    """The query of GET /api/agents."""
+
+    page: PageNumber = None
+    sort_by: Annotated[str | None, Field(description="Such as updated_at")] = None
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
 
 
 class PhoneNumber(Data):
@@ -111,42 +173,149 @@ class CreatedPhoneNumber(Data):
     outbound_trunk_id: str | None = None
     created_at: Annotated[str | None, Field(description="ISO 8601")] = None
     updated_at: Annotated[str | None, Field(description="ISO 8601")] = None
-    last_modification_timestamp: Annotated[
-        int | None, Field(description="ms since 1970; not comparable to created_at")
-    ] = None
+    last_modification_timestamp: Annotated[int | None, Field(description="ms since 1970; no order with created_at")] = (
+        None
+    )
+
+
+class Pagination(Data):
+    """Of a list of numbers."""
+
+    page: int | None = None
+    limit: int | None = None
+    total_pages: int | None = None
+    total_count: int | None = None
+    has_next: bool | None = None
+    has_previous: bool | None = None
+
+
+class TheNumber(Data):
+    """A number again."""
+
+    summary: ClassVar[str | None] = "As get_phone_number returns it"
+
+
+class PhoneNumbers(Data):
+    """`data` of GET /api/phone-numbers."""
+
+    organization_id: str | None = None
+    phone_numbers: Annotated[list[Any] | None, Field(description="As get_phone_number returns them")] = None
+    returned_count: int | None = None
+    pagination: Pagination | None = None
+    sort_by: str | None = None
+    sort_order: str | None = None
+    applied_filters: dict[str, Any] | None = None
+
+
+class AvailablePhoneNumbers(Data):
+    """`data` of GET /api/phone-numbers/available."""
+
+    organization_id: str | None = None
+    available_count: int | None = None
+    phone_numbers: Annotated[list[Any] | None, Field(description="Numbers without agents")] = None
+
+
+class ImportedPhoneNumber(Data):
+    """`data` of POST /api/phone-numbers/import."""
+
+    phone_number: Annotated[dict[str, Any] | None, Field(description="The whole number, as an object")] = None
+    validation_result: Annotated[dict[str, Any] | None, Field(description="What the carrier says of it")] = None
+    import_details: dict[str, Any] | None = None
+
+
+class CleanupResults(Data):
+    """What went with a deleted number."""
+
+    dispatch_rule: bool | None = None
+    inbound_trunk: bool | None = None
+    outbound_trunk: bool | None = None
+
+
+class DeletedPhoneNumber(Data):
+    """`data` of DELETE /api/phone-numbers/{phone-number}."""
+
+    phone_number: str | None = None
+    organization_id: str | None = None
+    cleanup_results: CleanupResults | None = None
+
+
+class AgentPagination(Data):
+    """Of a list of agents: other words than for numbers."""
+
+    page: int | None = None
+    limit: int | None = None
+    total: int | None = None
+    total_pages: int | None = None
+
+
+class Agents(Data):
+    """`data` of GET /api/agents."""
+
+    organization_id: str | None = None
+    agents: Annotated[list[Any] | None, Field(description="agent_id, agent_name, language, …")] = None
+    returned_count: int | None = None
+    pagination: AgentPagination | None = None
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------------
 
 
-async def get_phone_number(call: Call, arguments: GetPhoneNumber) -> dict[str, Any]:
+async def get_phone_number(call: Call, arguments: GetPhoneNumber) -> Success:
     """GET /api/phone-numbers/{phone-number}, with `+` as `%2B`."""
-    return _data(await call.exchange("GET", _path(arguments.phone_number)))
+    return Success(await _held(call, arguments.phone_number))
 
 
-async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> dict[str, Any]:
-    """POST /api/phone-numbers/create, once."""
-    try:
-        return _data(await call.exchange("POST", "/api/phone-numbers/create", body=arguments.given()))
-    except AlreadyExists as error:
-        error.facts["existing"] = await _look_up(call, arguments.phone_number)
-        if error.facts["existing"] is None:
-            error.facts["hint"] = (
-                "Nothing was created. The platform says that the number exists but does not show it: it may belong to "
-                "another organization. Ask the user."
-            )
-        raise
-    except ToolError as error:
-        if error.write_outcome != "unknown":
-            raise
-        facts = error.facts | {
-            "outcome": "unknown",
-            "hint": f"Do not create it again yet. Call get_phone_number for {arguments.phone_number}: if it is there, "
-            "it was created; if it is not, wait a minute and look once more before trying again.",
-        }
-        raise OutcomeUnknown(
-            f"Whether {arguments.phone_number} was created is unknown: {error.message}", **facts
-        ) from error
+async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Success:
+    """POST /api/phone-numbers/create."""
+    return await _add(call, "/api/phone-numbers/create", arguments)
+
+
+async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Success:
+    """POST /api/phone-numbers/import."""
+    return await _add(call, "/api/phone-numbers/import", arguments)
+
+
+async def _add(call: Call, path: str, arguments: CreatePhoneNumber | ImportPhoneNumber) -> Success:
+    number = arguments.phone_number
+    check = f"Call get_phone_number for {number}: if it is there, it worked; if not, wait a minute and look once more."
+    write = call.write("POST", path, arguments.given(), what=f"{number} was added", check=check)
+    return Success(await adding(write, lambda: _held(call, number)))
+
+
+async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
+    """PATCH /api/phone-numbers/{phone-number}."""
+    number = arguments.phone_number
+    check = f"Call get_phone_number for {number} and compare."
+    return Success(
+        await call.write("PATCH", _path(number), arguments.changes(), what=f"{number} was changed", check=check)
+    )
+
+
+async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
+    """DELETE /api/phone-numbers/{phone-number}, after a look at what is bound to it."""
+    number = arguments.phone_number
+    held = await before_a_write(_held(call, number))
+    arguments.refuse_if_bound(held)
+    check = f"Call get_phone_number for {number}: not_found means that it is gone."
+    data = await call.write("DELETE", _path(number), what=f"{number} was deleted", check=check)
+    # A success at the top can hide a clean-up that failed; `false` is no failure where there was nothing to clean up.
+    there_was = [name for name in ("dispatch_rule", "inbound_trunk", "outbound_trunk") if held.get(f"{name}_id", True)]
+    return Success(data, warning=warn_of_leftovers(data.get("cleanup_results"), there_was))
+
+
+async def list_phone_numbers(call: Call, arguments: ListPhoneNumbers) -> Success:
+    """GET /api/phone-numbers."""
+    return Success(await call.read("/api/phone-numbers", arguments.query()))
+
+
+async def list_available_phone_numbers(call: Call, _arguments: ListAvailablePhoneNumbers) -> Success:
+    """GET /api/phone-numbers/available."""
+    return Success(await call.read("/api/phone-numbers/available"))
+
+
+async def list_agents(call: Call, arguments: ListAgents) -> Success:
+    """GET /api/agents."""
+    return Success(await call.read("/api/agents", arguments.query()))
 
 
 def _path(phone_number: str) -> str:
@@ -154,17 +323,13 @@ def _path(phone_number: str) -> str:
     return f"/api/phone-numbers/{quote(phone_number, safe='')}"
 
 
-async def _look_up(call: Call, phone_number: str) -> dict[str, Any] | None:
-    """Return what the platform holds, or None if that cannot be learnt now."""
-    try:
-        return _data(await call.exchange("GET", _path(phone_number)))
-    except ToolError:
-        return None
+async def _held(call: Call, phone_number: str) -> dict[str, Any]:
+    data: dict[str, Any] = await call.read(_path(phone_number))
+    return data
 
 
 # --- how its replies read ---------------------------------------------------------------------------------------------
 
-_EXISTS = re.compile(r"\b(?:already (?:exists|in use|registered|taken|been)|exists already|duplicate)\b", re.IGNORECASE)
 _MISSING = re.compile(r"\bnot found\b|\bdoes not exist\b|\bno such\b", re.IGNORECASE)
 _BAD_REQUEST = {400, 422}
 
@@ -174,7 +339,7 @@ def authorize(credentials: Mapping[str, str]) -> dict[str, str]:
     return {"X-API-KEY": credentials["ZUDU_API_KEY"], "X-API-SECRET": credentials["ZUDU_API_SECRET"]}
 
 
-def decipher(reply: Reply) -> Any:
+def decipher(reply: Reply) -> dict[str, Any]:
     """Return a reply's `data`, or raise what it means.
 
     The envelope is {"message", "status": "success"|"error", "error", "data"}. The HTTP status speaks first, then
@@ -187,21 +352,12 @@ def decipher(reply: Reply) -> Any:
     envelope = reply.body if isinstance(reply.body, dict) else {}
     failed = str(envelope.get("status")).lower() == "error"
     if reply.status < 400 and not failed:  # noqa: PLR2004  (RFC 9110, section 15: errors start at 400)
-        if reply.unreadable is not None or not envelope:
-            reason = reply.unreadable or "it is not the documented JSON object"
-            raise InvalidReply(f"The platform's answer cannot be read: {reason}", http_status=reply.status)
-        return envelope.get("data")
+        data = envelope.get("data")
+        if not isinstance(data, dict):
+            raise reply.invalid("it has no data in it" if envelope else "it is not the documented JSON object")
+        return data
     message, detail = _words(envelope, failed=failed)
-    if not message:
-        why = f", and its text cannot be read: {reply.unreadable}" if reply.unreadable else ""
-        message = f"The platform answered {reply.status}{why}"
-    raise _meaning(reply.status, f"{message} {detail}")(
-        message,
-        detail=detail or None,
-        http_status=reply.status,
-        retry_after_seconds=reply.retry_after_seconds,
-        request_id=reply.request_id,
-    )
+    raise reply.refusal(_meaning(reply.status, f"{message} {detail}"), message, detail)
 
 
 def _words(envelope: Mapping[str, Any], *, failed: bool) -> tuple[str, str]:
@@ -213,26 +369,20 @@ def _words(envelope: Mapping[str, Any], *, failed: bool) -> tuple[str, str]:
 
 def _meaning(status: int, text: str) -> type[ToolError]:
     if status < 400 or status in _BAD_REQUEST:  # noqa: PLR2004
-        if _EXISTS.search(text):
+        if says_it_exists(text):
             return AlreadyExists
         if status < 400:  # noqa: PLR2004
             return NotFound if _MISSING.search(text) else PlatformError
     return refusal(status)
 
 
-def _data(data: Any) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise InvalidReply("The platform's answer has no data in it")
-    return data
-
-
 # --- the platform -----------------------------------------------------------------------------------------------------
 
 
-def _sandbox() -> ASGIApp:
-    from phone_number_mcp.sandbox.zudu import create_app  # noqa: PLC0415  (only the sandbox needs it)
+def _sandbox() -> Sequence[Route]:
+    from phone_number_mcp.sandbox.zudu import routes  # noqa: PLC0415  (only the sandbox needs it)
 
-    return create_app()
+    return routes()
 
 
 PLATFORM = Platform(
@@ -243,7 +393,7 @@ PLATFORM = Platform(
     credentials=("ZUDU_API_KEY", "ZUDU_API_SECRET"),
     authorize=authorize,
     decipher=decipher,
-    instructions="Agents are named by id (agent_…). Ask the user for ids you do not have; never make one up.",
+    instructions="Agents are named by id: list_agents shows them. A number has one inbound and one outbound agent.",
     tools=(
         Tool(
             name="get_phone_number",
@@ -270,6 +420,98 @@ PLATFORM = Platform(
             data=CreatedPhoneNumber,
             handler=create_phone_number,
         ),
+        Tool(
+            name="list_phone_numbers",
+            title="List phone numbers",
+            description=(
+                "List the organization's phone numbers on Zudu, filtered and sorted. pagination.has_next says whether "
+                "there is more: ask for the next page before you count or conclude."
+            ),
+            arguments=ListPhoneNumbers,
+            data=PhoneNumbers,
+            handler=list_phone_numbers,
+            read_only=True,
+            idempotent=True,
+        ),
+        Tool(
+            name="list_available_phone_numbers",
+            title="List available phone numbers",
+            description="List the organization's phone numbers on Zudu that have no agent: free to use without creating one.",
+            arguments=ListAvailablePhoneNumbers,
+            data=AvailablePhoneNumbers,
+            handler=list_available_phone_numbers,
+            read_only=True,
+            idempotent=True,
+        ),
+        Tool(
+            name="import_phone_number",
+            title="Import phone number",
+            description=(
+                "Bring a number that the user already has at Twilio or Plivo to Zudu and route it to agents. Calls to it "
+                "will ring there. It needs the carrier account's SID and token."
+            ),
+            arguments=ImportPhoneNumber,
+            data=ImportedPhoneNumber,
+            handler=import_phone_number,
+        ),
+        Tool(
+            name="update_phone_number",
+            title="Update phone number",
+            description=(
+                "Change a phone number on Zudu: only what you give changes, and calls are routed accordingly at once. To "
+                "unassign an agent name it in clear_fields; null does nothing."
+            ),
+            arguments=UpdatePhoneNumber,
+            data=TheNumber,
+            handler=update_phone_number,
+            overwrites=True,
+            idempotent=True,
+        ),
+        Tool(
+            name="delete_phone_number",
+            title="Delete phone number",
+            description=(
+                "Release a phone number on Zudu for good: calls to it stop and it may not be had again. Only after the user "
+                "has confirmed this very number. A warning beside data says what could not be cleaned up."
+            ),
+            arguments=DeletePhoneNumber,
+            data=DeletedPhoneNumber,
+            handler=delete_phone_number,
+            removes=True,
+            idempotent=True,
+        ),
+        Tool(
+            name="list_agents",
+            title="List agents",
+            description="List the organization's voice agents on Zudu, to find the id that a number is routed to.",
+            arguments=ListAgents,
+            data=Agents,
+            handler=list_agents,
+            read_only=True,
+            idempotent=True,
+        ),
     ),
+    prompts=(
+        provision(
+            "Zudu",
+            questions=(
+                "Which number, in E.164, or an available one from list_available_phone_numbers?",
+                "Which agent answers calls to it? Offer what list_agents shows.",
+                "Which agent places calls from it, if any?",
+                "What do people call it (nickname)?",
+                "Is there a webhook for inbound calls? It should be https.",
+            ),
+        ),
+        review(
+            "Zudu",
+            paging="ask for page after page until pagination.has_next is false",
+            checks=(
+                "numbers without an inbound agent, and numbers without any agent",
+                "webhooks that are not https",
+                "numbers without a nickname, and nicknames that occur twice",
+            ),
+        ),
+    ),
+    example={"phone_number": "+14155550120", "nickname": "Side door", "inbound_agent_id": "agent_reception"},
     sandbox=_sandbox,
 )

@@ -1,20 +1,32 @@
-"""The simulated platforms, over HTTP: for curl, for trying things, and for tests on a real socket."""
+"""The simulated platforms: embedded in the server, or over HTTP for curl, for trying things and for tests."""
 
 from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+
+from phone_number_mcp.platforms import PLATFORMS, load
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+
+def create_app(routes: Iterable[BaseRoute]) -> Starlette:
+    """Return simulated platforms as an ASGI app. What is created in them lives as long as the app."""
+    return Starlette(routes=list(routes))
 
 
 def serve(port: int) -> int:
-    """Serve the simulated platform on 127.0.0.1 until interrupted; return an exit status.
+    """Serve every simulated platform on 127.0.0.1 until interrupted; return an exit status.
 
     Args:
         port: 0 takes a free one. The address is printed on stdout once connections are accepted.
     """
     import uvicorn  # noqa: PLC0415  (the embedded sandbox has no server)
-
-    from phone_number_mcp.sandbox.zudu import create_app  # noqa: PLC0415
 
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -23,12 +35,10 @@ def serve(port: int) -> int:
     except OSError as error:
         sys.stderr.write(f"phone-number-mcp sandbox: port {port} cannot be used: {error.strerror}. Try --port\n")
         return 1
-    listener.listen()
-    # The socket is in the listening state already: whoever reads the address can connect.
-    sys.stdout.write(
-        f"The sandbox is at http://127.0.0.1:{listener.getsockname()[1]} (ctrl-c ends it). Any X-API-KEY and X-API-SECRET will do.\n"
-    )
+    listener.listen()  # from here on a connection is taken: whoever reads the address can connect
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    sys.stdout.write(f"The sandbox is at {address} (ctrl-c ends it). Any credentials will do.\n")
     sys.stdout.flush()
-    config = uvicorn.Config(create_app(), log_level="critical", lifespan="off", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    app = create_app(route for name in PLATFORMS for route in load(name).sandbox())
+    uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", access_log=False)).run(sockets=[listener])
     return 0

@@ -1,0 +1,540 @@
+"""Retell (https://docs.retellai.com/api-references): its models, its endpoints, its tools, and how its errors read.
+
+Paths and fields are those of the published client, retell-sdk 6.2.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from phone_number_mcp.e164 import E164, parse
+from phone_number_mcp.errors import AlreadyExists, NotFound, PlatformError, ToolError, refusal
+from phone_number_mcp.platforms import Platform
+from phone_number_mcp.platforms.numbers import (
+    AreaCode,
+    Delete,
+    Page,
+    Update,
+    WebAddress,
+    adding,
+    before_a_write,
+    lower,
+    provision,
+    review,
+    says_it_exists,
+    upper,
+)
+from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
+
+if TYPE_CHECKING:
+    from starlette.routing import Route
+
+    from phone_number_mcp.api import Call, Reply
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TAG = re.compile(r"[a-z0-9_-]{1,20}")
+_LOST_PLUS = 10_000_000  # a number from here on is a phone number that lost its `+`; below, an extension such as 1001
+
+
+def _identifier(value: Any) -> str:
+    """Read E.164 as everywhere, and take what else numbers are called: Retell imports "1001" as it stands."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LOST_PLUS:
+        return str(value)
+    if isinstance(value, str) and _IDENTIFIER.fullmatch(value.strip()):
+        return value.strip()
+    return parse(value)
+
+
+def _agent_version(value: Any) -> int | str:
+    # A number such as 3, or a tag such as "prod": https://docs.retellai.com, "Agent version reference".
+    if isinstance(value, str) and value.strip().isdecimal() and value.isascii():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and _TAG.fullmatch(value):
+        return value
+    raise ValueError("must be a version number, or a tag of 1 to 20 characters out of a-z, 0-9, _ and -")
+
+
+def _country(value: str) -> str:
+    if not re.fullmatch("[A-Z]{2}", value):
+        raise ValueError("must be a country code of two letters (ISO 3166-1), such as US")
+    return value
+
+
+def _share(value: float) -> float:
+    if not 0 < value <= 1:
+        raise ValueError("must be above 0 and at most 1")
+    return value
+
+
+class WeightedAgent(Arguments):
+    """One of the agents among which calls are shared out."""
+
+    agent_id: str
+    weight: Annotated[float, AfterValidator(_share)]
+    agent_version: Annotated[int | str | None, BeforeValidator(_agent_version), WithJsonSchema({"type": "string"})] = (
+        None
+    )
+
+
+def _shares_add_up(agents: list[WeightedAgent]) -> list[WeightedAgent]:
+    total = math.fsum(agent.weight for agent in agents)
+    if agents and abs(total - 1) > 1e-6:  # noqa: PLR2004  ([0.6, 0.3, 0.1] comes to 0.9999999999999999)
+        raise ValueError(f"the weights sum to {total:.6g}; they must sum to 1")
+    return agents
+
+
+Identifier = Annotated[str, BeforeValidator(_identifier), Field(description="E.164, or an imported one such as 1001")]
+Agents = Annotated[list[WeightedAgent], AfterValidator(_shares_add_up)]
+Country = Annotated[str, BeforeValidator(upper), AfterValidator(_country)]
+Transport = Annotated[Literal["TLS", "TCP", "UDP"], BeforeValidator(upper)]
+
+SmsAgents = Annotated[
+    Agents,
+    WithJsonSchema({"type": "array", "items": {"type": "object"}}),  # four whole schemas would not pay for their tokens
+]
+InboundAgents = Annotated[Agents | None, Field(description="Who answers; weights sum to 1")]
+OutboundAgents = Annotated[Agents | None, Field(description="Who calls from it; weights sum to 1")]
+InboundCountries = Annotated[list[Country] | None, Field(description="May call it, such as US; none: all")]
+OutboundCountries = Annotated[list[Country] | None, Field(description="It may call; none: all")]
+Webhook = Annotated[WebAddress | None, Field(description="For inbound calls; https")]
+Nickname = Annotated[str | None, Field(description="What people call it")]
+Fallback = Annotated[str | None, BeforeValidator(parse), Field(description="Takes calls when all lines are busy")]
+SipTransport = Annotated[Transport | None, Field(description="Of outbound SIP")]
+
+_WEIGHTED = 'was retired by Retell; write {}_agents: [{{"agent_id": "…", "weight": 1}}]'
+_VERSIONED = 'was retired by Retell; write it inside {}_agents: [{{"agent_id": "…", "weight": 1, "agent_version": …}}]'
+_RETIRED = {
+    "inbound_agent_id": _WEIGHTED.format("inbound"),
+    "outbound_agent_id": _WEIGHTED.format("outbound"),
+    "inbound_agent_version": _VERSIONED.format("inbound"),
+    "outbound_agent_version": _VERSIONED.format("outbound"),
+}
+"""Retired after 2026-03-31 in favour of the weighted lists; models have learnt the old names."""
+
+
+class GetPhoneNumber(Arguments):
+    """The path parameter of GET /get-phone-number/{phone_number}."""
+
+    phone_number: Identifier
+
+
+class CreatePhoneNumber(Arguments):
+    """The body of POST /create-phone-number."""
+
+    retired: ClassVar[Mapping[str, str]] = _RETIRED
+
+    phone_number: Annotated[E164 | None, Field(description="This very number; else any is bought")] = None
+    area_code: Annotated[AreaCode | None, Field(description="3 digits, US")] = None
+    country_code: Annotated[Literal["US", "CA"] | None, BeforeValidator(upper), Field(description="Default: US")] = None
+    toll_free: Annotated[bool | None, Field(description="Costs more")] = None
+    number_provider: Annotated[
+        Literal["twilio", "telnyx"] | None, BeforeValidator(lower), Field(description="Default: twilio")
+    ] = None
+    nickname: Nickname = None
+    inbound_agents: InboundAgents = None
+    outbound_agents: OutboundAgents = None
+    inbound_webhook_url: Webhook = None
+    allowed_inbound_country_list: InboundCountries = None
+    allowed_outbound_country_list: OutboundCountries = None
+    fallback_number: Fallback = None
+    transport: SipTransport = None
+
+
+class ListPhoneNumbers(Page):
+    """The query of GET /v2/list-phone-numbers."""
+
+    pagination_key: Annotated[str | None, Field(description="From the page before")] = None
+
+
+class ImportPhoneNumber(Arguments):
+    """The body of POST /import-phone-number."""
+
+    retired: ClassVar[Mapping[str, str]] = _RETIRED
+
+    phone_number: Identifier
+    termination_uri: Annotated[str, Field(description="Of the SIP trunk, such as x.pstn.twilio.com")]
+    sip_trunk_auth_username: Annotated[str | None, Field(description="Of the SIP trunk")] = None
+    sip_trunk_auth_password: Annotated[Secret | None, Field(description="Secret; shown nowhere")] = None
+    ignore_e164_validation: Annotated[bool | None, Field(description="Default: true")] = None
+    nickname: Nickname = None
+    inbound_agents: InboundAgents = None
+    outbound_agents: OutboundAgents = None
+    inbound_webhook_url: Webhook = None
+    allowed_inbound_country_list: InboundCountries = None
+    allowed_outbound_country_list: OutboundCountries = None
+    transport: SipTransport = None
+
+
+class UpdatePhoneNumber(Update):
+    """The body of PATCH /update-phone-number/{phone_number}."""
+
+    retired: ClassVar[Mapping[str, str]] = _RETIRED
+
+    phone_number: Identifier
+    nickname: Nickname = None
+    inbound_agents: InboundAgents = None
+    outbound_agents: OutboundAgents = None
+    inbound_sms_agents: Annotated[SmsAgents | None, Field(description="As inbound_agents, for SMS to it")] = None
+    outbound_sms_agents: Annotated[SmsAgents | None, Field(description="As inbound_agents, for SMS from it")] = None
+    inbound_webhook_url: Webhook = None
+    inbound_sms_webhook_url: Annotated[WebAddress | None, Field(description="For inbound SMS")] = None
+    allowed_inbound_country_list: InboundCountries = None
+    allowed_outbound_country_list: OutboundCountries = None
+    fallback_number: Fallback = None
+    termination_uri: Annotated[str | None, Field(description="Of the SIP trunk")] = None
+    auth_username: Annotated[str | None, Field(description="Of the SIP trunk")] = None
+    auth_password: Annotated[Secret | None, Field(description="Secret; shown nowhere")] = None
+    transport: SipTransport = None
+    # What the published client types as optional, that is: what takes null.
+    clear_fields: Annotated[
+        list[
+            Literal[
+                "nickname",
+                "inbound_agents",
+                "outbound_agents",
+                "inbound_sms_agents",
+                "outbound_sms_agents",
+                "inbound_webhook_url",
+                "inbound_sms_webhook_url",
+                "allowed_inbound_country_list",
+                "allowed_outbound_country_list",
+                "fallback_number",
+            ]
+        ]
+        | None,
+        Field(description="Fields to clear"),
+    ] = None
+
+
+class DeletePhoneNumber(Delete):
+    """The path parameter of DELETE /delete-phone-number/{phone_number}, and what the caller must say with it."""
+
+    bindings: ClassVar[tuple[str, ...]] = (
+        "inbound_agents",
+        "outbound_agents",
+        "inbound_sms_agents",
+        "outbound_sms_agents",
+        "inbound_agent_id",
+        "outbound_agent_id",
+    )
+
+    phone_number: Identifier
+    confirm_phone_number: Annotated[str, BeforeValidator(_identifier), Field(description="The same again")]
+    release_bound: Annotated[bool | None, Field(description="Although agents are bound; ask the user")] = None
+
+
+class ListAgents(Page):
+    """The query of POST /v2/list-agents."""
+
+    pagination_key: Annotated[str | None, Field(description="From the page before")] = None
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+class PhoneNumber(Data):
+    """A number, as every endpoint returns it. The agent ids and versions are in replies that still have them."""
+
+    phone_number: str | None = None
+    phone_number_type: str | None = None
+    last_modification_timestamp: Annotated[int | None, Field(description="ms since 1970")] = None
+    phone_number_pretty: str | None = None
+    area_code: int | None = None
+    nickname: str | None = None
+    inbound_agents: list[Any] | None = None
+    outbound_agents: list[Any] | None = None
+    inbound_sms_agents: list[Any] | None = None
+    outbound_sms_agents: list[Any] | None = None
+    inbound_agent_id: str | None = None
+    outbound_agent_id: str | None = None
+    inbound_agent_version: int | None = None
+    outbound_agent_version: int | None = None
+    inbound_webhook_url: str | None = None
+    inbound_sms_webhook_url: str | None = None
+    allowed_inbound_country_list: list[str] | None = None
+    allowed_outbound_country_list: list[str] | None = None
+    fallback_number: str | None = None
+    sip_outbound_trunk_config: dict[str, Any] | None = None
+
+
+class TheNumber(Data):
+    """A number again."""
+
+    summary: ClassVar[str | None] = "As get_phone_number returns it"
+
+
+class PhoneNumbers(Data):
+    """A page of numbers."""
+
+    items: Annotated[list[Any] | None, Field(description="As get_phone_number returns them")] = None
+    has_more: bool | None = None
+    pagination_key: str | None = None
+
+
+class VoiceAgents(Data):
+    """A page of agents."""
+
+    items: Annotated[list[Any] | None, Field(description="agent_id, agent_name, channel, …")] = None
+    has_more: bool | None = None
+    pagination_key: str | None = None
+
+
+class Nothing(Data):
+    """A 204 says it all."""
+
+    summary: ClassVar[str | None] = "Empty"
+
+
+# --- endpoints --------------------------------------------------------------------------------------------------------
+
+
+async def get_phone_number(call: Call, arguments: GetPhoneNumber) -> Success:
+    """GET /get-phone-number/{phone_number}."""
+    return Success(await _held(call, arguments.phone_number))
+
+
+async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Success:
+    """POST /create-phone-number. Without a number it buys any, and a repeat would buy another."""
+    number = arguments.phone_number
+    if number is None:
+        check = "Call list_phone_numbers: a new number there is the one. There is no other way to tell."
+        what = "a number was bought"
+    else:
+        check = f"Call get_phone_number for {number}: if it is there, it was bought."
+        what = f"{number} was bought"
+    write = call.write("POST", "/create-phone-number", arguments.given(), what=what, check=check)
+    return Success(await (write if number is None else adding(write, lambda: _held(call, number))))
+
+
+async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Success:
+    """POST /import-phone-number."""
+    number = arguments.phone_number
+    check = f"Call get_phone_number for {number}: if it is there, it was imported."
+    write = call.write("POST", "/import-phone-number", arguments.given(), what=f"{number} was imported", check=check)
+    return Success(await adding(write, lambda: _held(call, number)))
+
+
+async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
+    """PATCH /update-phone-number/{phone_number}."""
+    number = arguments.phone_number
+    path = f"/update-phone-number/{quote(number, safe='')}"
+    check = f"Call get_phone_number for {number} and compare."
+    return Success(await call.write("PATCH", path, arguments.changes(), what=f"{number} was changed", check=check))
+
+
+async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
+    """DELETE /delete-phone-number/{phone_number}, after a look at what is bound to it."""
+    number = arguments.phone_number
+    arguments.refuse_if_bound(await before_a_write(_held(call, number)))
+    path = f"/delete-phone-number/{quote(number, safe='')}"
+    check = f"Call get_phone_number for {number}: not_found means that it is gone."
+    return Success(await call.write("DELETE", path, what=f"{number} was deleted", check=check))
+
+
+async def list_phone_numbers(call: Call, arguments: ListPhoneNumbers) -> Success:
+    """GET /v2/list-phone-numbers."""
+    return Success(await call.read("/v2/list-phone-numbers", arguments.query()))
+
+
+async def list_agents(call: Call, arguments: ListAgents) -> Success:
+    """POST /v2/list-agents: a question, although a POST."""
+    return Success(await call.read("/v2/list-agents", arguments.query(), post=True))
+
+
+async def _held(call: Call, phone_number: str) -> dict[str, Any]:
+    data: dict[str, Any] = await call.read(f"/get-phone-number/{quote(phone_number, safe='')}")
+    return data
+
+
+# --- how its replies read ---------------------------------------------------------------------------------------------
+
+_MISSING = re.compile(r"\b(?:cannot find|can not find|not found|does not exist)\b", re.IGNORECASE)
+
+
+def authorize(credentials: Mapping[str, str]) -> dict[str, str]:
+    """Return the header that every request carries."""
+    return {"Authorization": f"Bearer {credentials['RETELL_API_KEY']}"}
+
+
+def decipher(reply: Reply) -> dict[str, Any]:
+    """Return what a reply holds, or raise what it means.
+
+    There is no envelope. An error is {"status": "error", "message": str}, of which neither is sure. Not found is a 422:
+    "Cannot find requested asset under given api key."
+
+    Raises:
+        ToolError: As `errors.refusal` has it for the HTTP status; `AlreadyExists` or `NotFound` if the text says so.
+        InvalidReply: A 2xx that cannot be read.
+    """
+    body = reply.body if isinstance(reply.body, dict) else {}
+    failed = body.get("status") == "error"
+    if reply.status < 400 and not failed:  # noqa: PLR2004  (RFC 9110, section 15: errors start at 400)
+        if not body and (reply.method != "DELETE" or reply.body is not None or reply.unreadable):
+            raise reply.invalid("it is not the documented JSON object")
+        return body
+    message = next((str(body[key]) for key in ("message", "error_message", "error", "detail") if body.get(key)), "")
+    raise reply.refusal(_meaning(reply, message), message)
+
+
+def _meaning(reply: Reply, text: str) -> type[ToolError]:
+    if reply.status < 400:  # noqa: PLR2004
+        return PlatformError
+    if reply.status in {400, 422} and says_it_exists(text):
+        return AlreadyExists
+    # Where something is added, what cannot be found is another thing than the number: an agent, say.
+    if reply.status == 422 and reply.method != "POST" and _MISSING.search(text):  # noqa: PLR2004
+        return NotFound
+    return refusal(reply.status)
+
+
+# --- the platform -----------------------------------------------------------------------------------------------------
+
+
+def _sandbox() -> Sequence[Route]:
+    from phone_number_mcp.sandbox.retell import routes  # noqa: PLC0415  (only the sandbox needs it)
+
+    return routes()
+
+
+PLATFORM = Platform(
+    name="retell",
+    title="Retell",
+    base_url="https://api.retellai.com",
+    base_url_variable="RETELL_BASE_URL",
+    credentials=("RETELL_API_KEY",),
+    authorize=authorize,
+    decipher=decipher,
+    instructions=(
+        "Agents are named by id: list_agents shows them. A number has weighted lists of agents, such as "
+        '[{"agent_id": "agent_…", "weight": 1}]; the single inbound_agent_id and outbound_agent_id are retired.'
+    ),
+    tools=(
+        Tool(
+            name="get_phone_number",
+            title="Get phone number",
+            description=(
+                "Look up one phone number on Retell: nickname, agents for calls and SMS with their weights, webhooks, "
+                "countries. Use it before buying a number and to check afterwards."
+            ),
+            arguments=GetPhoneNumber,
+            data=PhoneNumber,
+            handler=get_phone_number,
+            read_only=True,
+            idempotent=True,
+        ),
+        Tool(
+            name="create_phone_number",
+            title="Create phone number",
+            description=(
+                "Buy a phone number on Retell and route it to agents. It costs money every month, and a repeat buys another: "
+                "call it only after the user confirmed, and once. If the outcome is unknown, look first."
+            ),
+            arguments=CreatePhoneNumber,
+            data=TheNumber,
+            handler=create_phone_number,
+        ),
+        Tool(
+            name="list_phone_numbers",
+            title="List phone numbers",
+            description=(
+                "List the phone numbers on Retell. has_more says whether there is more: call again with pagination_key "
+                "before you count or conclude."
+            ),
+            arguments=ListPhoneNumbers,
+            data=PhoneNumbers,
+            handler=list_phone_numbers,
+            read_only=True,
+            idempotent=True,
+        ),
+        Tool(
+            name="import_phone_number",
+            title="Import phone number",
+            description=(
+                "Bring a number that the user already has to Retell over a SIP trunk and route it to agents. Calls to it will "
+                "ring there."
+            ),
+            arguments=ImportPhoneNumber,
+            data=TheNumber,
+            handler=import_phone_number,
+        ),
+        Tool(
+            name="update_phone_number",
+            title="Update phone number",
+            description=(
+                "Change a phone number on Retell, at once: only what you give changes; a list replaces the whole list. To "
+                "clear a field, name it in clear_fields; null does nothing."
+            ),
+            arguments=UpdatePhoneNumber,
+            data=TheNumber,
+            handler=update_phone_number,
+            overwrites=True,
+            idempotent=True,
+        ),
+        Tool(
+            name="delete_phone_number",
+            title="Delete phone number",
+            description=(
+                "Release a phone number on Retell for good: calls to it stop and it may not be had again. Only after the user "
+                "has confirmed this very number."
+            ),
+            arguments=DeletePhoneNumber,
+            data=Nothing,
+            handler=delete_phone_number,
+            removes=True,
+            idempotent=True,
+        ),
+        Tool(
+            name="list_agents",
+            title="List agents",
+            description="List the agents on Retell, to find the id that a number is routed to. has_more says whether there is more.",
+            arguments=ListAgents,
+            data=VoiceAgents,
+            handler=list_agents,
+            read_only=True,
+            idempotent=True,
+        ),
+    ),
+    prompts=(
+        provision(
+            "Retell",
+            questions=(
+                "Which number, in E.164, or which area code and country (US or CA) if any number will do? Toll-free?",
+                "Which agent answers calls to it? Offer what list_agents shows; several share calls by weights that sum to 1.",
+                "Which agent places calls from it, if any?",
+                "What do people call it (nickname)?",
+                "Which countries may call it, and which may it call? None means all.",
+                "Is there a webhook for inbound calls? It should be https.",
+            ),
+        ),
+        review(
+            "Retell",
+            paging="as long as has_more is true, call again with its pagination_key",
+            checks=(
+                "numbers without inbound agents, and numbers without any agent",
+                "weights that do not sum to 1, and agents with a very small share",
+                "webhooks that are not https",
+                "numbers that any country may call, or that may call any country",
+                "numbers that still have the retired inbound_agent_id or outbound_agent_id",
+            ),
+        ),
+    ),
+    example={
+        "phone_number": "+14155550120",
+        "nickname": "Side door",
+        "inbound_agents": [
+            {"agent_id": "agent_reception", "weight": 0.75},
+            {"agent_id": "agent_night", "weight": 0.25},
+        ],
+    },
+    sandbox=_sandbox,
+)

@@ -1,0 +1,278 @@
+"""Retell: its own rules, and its published client as the judge of our sandbox."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import retell
+from retell import Retell
+
+from phone_number_mcp.api import Api
+from phone_number_mcp.errors import (
+    AlreadyExists,
+    InvalidArguments,
+    InvalidReply,
+    NotFound,
+    OutcomeUnknown,
+    PaymentRequired,
+    PlatformError,
+    Rejected,
+    ToolError,
+    Unauthorized,
+)
+from phone_number_mcp.platforms import load
+from phone_number_mcp.platforms.retell import PhoneNumber
+from phone_number_mcp.text import Sanitizer
+from recorded import recorded
+from upstream import Upstream, drop, reply
+
+pytestmark = pytest.mark.anyio
+RETELL = load("retell")
+TOOLS = {tool.name: tool for tool in RETELL.tools}
+NUMBER = "+14155550100"
+ONE = {"agent_id": "agent_a", "weight": 1}
+
+
+@pytest.fixture
+async def api(upstream: Upstream) -> AsyncIterator[Api]:
+    async with Api(
+        base_url=upstream.url,
+        authorize=lambda: RETELL.authorize({"RETELL_API_KEY": "key_abcdef"}),
+        decipher=RETELL.decipher,
+        timeout=5,
+        sanitize=Sanitizer(["key_abcdef"]),
+    ) as opened:
+        yield opened
+
+
+async def run(api: Api, tool: str, **arguments: Any) -> dict[str, Any]:
+    return (await TOOLS[tool].run(api.call(), arguments)).data
+
+
+async def refusal(api: Api, tool: str, **arguments: Any) -> InvalidArguments:
+    with pytest.raises(InvalidArguments) as raised:
+        await run(api, tool, **arguments)
+    return raised.value
+
+
+# --- answers ---
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "message"),
+    [
+        (401, {"status": "error", "message": "Bad key"}, Unauthorized, "Bad key"),
+        (402, {"status": "error", "message": "Trial has ended"}, PaymentRequired, "Trial has ended"),
+        (404, {}, NotFound, "The platform answered 404"),
+        (422, {"message": "Cannot find requested asset under given api key."}, NotFound,
+         "Cannot find requested asset under given api key."),
+        (422, {"status": "error", "message": "Weights are off"}, Rejected, "Weights are off"),
+        (500, {"status": "error"}, PlatformError, "The platform answered 500"),
+        (200, {"status": "error", "message": "No luck"}, PlatformError, "No luck"),
+        (200, b"", InvalidReply, "The platform's answer cannot be read: it is not the documented JSON object"),
+        (200, [], InvalidReply, "The platform's answer cannot be read: it is not the documented JSON object"),
+    ],
+)  # fmt: skip
+async def test_each_answer_means_what_the_contract_says(
+    api: Api, upstream: Upstream, status: int, body: Any, expected: type[ToolError], message: str
+) -> None:
+    upstream.answer = reply(status, body)
+    with pytest.raises(ToolError) as raised:
+        await run(api, "get_phone_number", phone_number=NUMBER)
+    assert type(raised.value) is expected
+    assert raised.value.message == message
+
+
+async def test_what_cannot_be_found_on_create_is_not_the_number(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(422, {"message": "Cannot find requested asset under given api key."})
+    with pytest.raises(Rejected) as raised:
+        await run(api, "create_phone_number", phone_number=NUMBER, inbound_agents=[ONE])
+    assert type(raised.value) is Rejected
+
+
+async def test_a_number_that_exists_already_is_shown(api: Api, upstream: Upstream) -> None:
+    async def answer(request: Any, stream: Any) -> None:
+        taken = reply(400, {"status": "error", "message": f"Phone number {NUMBER} already exists"})
+        await (taken if request.method == "POST" else reply(200, {"phone_number": NUMBER}))(request, stream)
+
+    upstream.answer = answer
+    with pytest.raises(AlreadyExists) as raised:
+        await run(api, "create_phone_number", phone_number=NUMBER)
+    assert raised.value.facts["existing"] == {"phone_number": NUMBER}
+
+
+async def test_fields_that_the_platform_retired_are_shown_where_a_reply_still_has_them(
+    api: Api, upstream: Upstream
+) -> None:
+    data = {"phone_number": NUMBER, "inbound_agent_id": "agent_a", "inbound_agent_version": 2, "new_field": [1]}
+    upstream.answer = reply(200, data)
+    assert await run(api, "get_phone_number", phone_number=NUMBER) == data
+
+
+def test_every_field_that_the_get_page_names_is_in_the_output_model() -> None:
+    named = {
+        "phone_number", "phone_number_type", "last_modification_timestamp", "phone_number_pretty", "area_code", "nickname",
+        "inbound_agents", "outbound_agents", "inbound_sms_agents", "outbound_sms_agents", "inbound_agent_id",
+        "outbound_agent_id", "inbound_agent_version", "outbound_agent_version", "inbound_webhook_url",
+        "inbound_sms_webhook_url", "allowed_inbound_country_list", "allowed_outbound_country_list", "fallback_number",
+        "sip_outbound_trunk_config",
+    }  # fmt: skip
+    assert PhoneNumber.model_fields.keys() == named
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("create_phone_number", {"area_code": 415}),
+        ("create_phone_number", {"phone_number": NUMBER}),
+        ("import_phone_number", {"phone_number": NUMBER, "termination_uri": "x.pstn.twilio.com"}),
+        ("update_phone_number", {"phone_number": NUMBER, "nickname": "x"}),
+    ],
+)
+async def test_a_write_whose_answer_is_lost_goes_out_once_and_is_called_unknown(
+    api: Api, upstream: Upstream, tool: str, arguments: dict[str, Any]
+) -> None:
+    upstream.answer = drop()
+    with pytest.raises(OutcomeUnknown) as raised:
+        await run(api, tool, **arguments)
+    assert "phone_number" in str(raised.value.facts["hint"])
+    assert len(upstream.requests) == 1
+
+
+# --- arguments ---
+
+
+@pytest.mark.parametrize("weights", [[0.6, 0.3, 0.1], [1], [0.1] * 10, [1 / 3] * 3, [0.5, 0.5000009]])
+async def test_weights_that_sum_to_one_are_taken_however_they_add_up(
+    api: Api, upstream: Upstream, weights: list[float]
+) -> None:
+    upstream.answer = reply(201, {"phone_number": NUMBER})
+    agents = [{"agent_id": f"agent_{place}", "weight": weight} for place, weight in enumerate(weights)]
+    await run(api, "create_phone_number", inbound_agents=agents)
+    assert math.isclose(sum(agent["weight"] for agent in upstream.requests[0].json["inbound_agents"]), 1, abs_tol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([0.33, 0.33, 0.33], "sum to 0.99; they must sum to 1"),
+        ([0.5], "sum to 0.5"),
+        ([0.5, 0.6], "sum to 1.1"),
+        ([0, 1], "above 0"),
+        ([1.5], "above 0 and at most 1"),
+        (["lots"], "valid number"),
+    ],
+)
+async def test_weights_that_do_not_are_refused_before_anything_is_sent(
+    api: Api, upstream: Upstream, weights: list[Any], words: str
+) -> None:
+    agents = [{"agent_id": "agent_a", "weight": weight} for weight in weights]
+    error = await refusal(api, "update_phone_number", phone_number=NUMBER, outbound_agents=agents)
+    assert words in error.message
+    assert upstream.requests == []
+
+
+async def test_an_empty_list_of_agents_unbinds_all(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(200, {"phone_number": NUMBER})
+    await run(api, "update_phone_number", phone_number=NUMBER, inbound_agents=[])
+    assert upstream.requests[0].json == {"inbound_agents": []}
+
+
+@pytest.mark.parametrize("tool", ["create_phone_number", "import_phone_number", "update_phone_number"])
+@pytest.mark.parametrize("name", ["inbound_agent_id", "outbound_agent_id", "inbound_agent_version"])
+async def test_a_retired_argument_is_answered_with_the_weighted_form(
+    api: Api, upstream: Upstream, tool: str, name: str
+) -> None:
+    error = await refusal(
+        api, tool, **({"phone_number": NUMBER} | ({"termination_uri": "x"} if tool[0] == "i" else {}) | {name: "a"})
+    )
+    (problem,) = [each for each in error.facts["fields"] or [] if each.field == name]
+    assert f'{name.split("_", maxsplit=1)[0]}_agents: [{{"agent_id": "…", "weight": 1' in problem.problem
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("version", [-1, True, "Prod", "a" * 21, "", "1.5"])
+async def test_an_agent_version_is_a_number_or_a_tag(api: Api, version: Any) -> None:
+    agents = [ONE | {"agent_version": version}]
+    if version == "":  # not given
+        return
+    error = await refusal(api, "create_phone_number", inbound_agents=agents)
+    assert (error.facts["fields"] or [])[0].field == "inbound_agents.0.agent_version"
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [("1001", "1001"), (1001, "1001"), ("desk-7", "desk-7"), ("+1 415 555 0100", "%2B14155550100"), (" 1001 ", "1001")],
+)
+async def test_what_an_imported_number_is_called_passes(api: Api, upstream: Upstream, written: Any, path: str) -> None:
+    upstream.answer = reply(200, {"phone_number": "x"})
+    await run(api, "get_phone_number", phone_number=written)
+    await run(api, "update_phone_number", phone_number=written, nickname="x")
+    await run(api, "delete_phone_number", phone_number=written, confirm_phone_number=written)
+    assert {request.target.rpartition("/")[2] for request in upstream.requests} == {path}
+
+
+@pytest.mark.parametrize("written", [14155550100, "..", "../x", "a/b", "", "(415) 555-0100", "a" * 65, None, True])
+async def test_what_is_neither_a_number_nor_a_name_is_refused(api: Api, upstream: Upstream, written: Any) -> None:
+    await refusal(api, "get_phone_number", phone_number=written)
+    assert upstream.requests == []
+
+
+# --- the published client ---
+
+
+@pytest.fixture
+def client() -> Iterator[Retell]:
+    with recorded("retell") as platform:
+        # Strict: an answer of another shape than the client documents is an error.
+        client = Retell(api_key="key_sdk", base_url=platform.url, max_retries=0, _strict_response_validation=True)
+        with client:
+            yield client
+
+
+def test_the_published_client_can_do_all_its_phone_number_calls_on_our_sandbox(client: Retell) -> None:
+    numbers = client.phone_number
+    bought = numbers.create(
+        phone_number="+14155550120",
+        nickname="Front",
+        inbound_agents=[{"agent_id": "agent_night", "weight": 0.5}, {"agent_id": "agent_reception", "weight": 0.5}],
+        allowed_inbound_country_list=["US"],
+    )
+    assert (bought.phone_number, bought.phone_number_type, bought.area_code) == ("+14155550120", "retell-twilio", 415)
+    assert [agent.weight for agent in bought.inbound_agents or []] == [0.5, 0.5]
+    assert numbers.create(area_code=628).phone_number == "+16285550160"
+    assert numbers.retrieve("+14155550120") == bought
+
+    imported = numbers.import_(
+        phone_number="1001",
+        termination_uri="x.pstn.twilio.com",
+        sip_trunk_auth_username="sip",
+        sip_trunk_auth_password="hush",
+    )
+    assert imported.sip_outbound_trunk_config
+    assert imported.sip_outbound_trunk_config.auth_username == "sip"
+
+    changed = numbers.update("1001", nickname="Desk", inbound_sms_agents=[{"agent_id": "agent_night", "weight": 1}])
+    assert (changed.nickname, (changed.inbound_sms_agents or [])[0].agent_id) == ("Desk", "agent_night")
+    assert numbers.update("1001", nickname=None).nickname is None
+
+    first = numbers.list(limit=4, sort_order="ascending")
+    assert (first.has_more, len(first.items)) == (True, 4)
+    assert first.pagination_key
+    rest = numbers.list(limit=4, sort_order="ascending", pagination_key=first.pagination_key)
+    assert (rest.has_more, len(rest.items)) == (False, 2)
+
+    numbers.delete("1001")
+    with pytest.raises(retell.UnprocessableEntityError, match="Cannot find requested asset"):
+        numbers.retrieve("1001")
+    assert [agent.agent_id for agent in client.agent.list().items][-1] == "agent_callback"
+
+
+def test_the_published_client_is_refused_as_the_platform_refuses(client: Retell) -> None:
+    with pytest.raises(retell.BadRequestError):
+        client.phone_number.create(inbound_agents=[{"agent_id": "a", "weight": 0.3}])
+    with pytest.raises(retell.AuthenticationError):
+        client.copy(api_key="key_invalid").phone_number.list()
