@@ -12,6 +12,7 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
+from phone_number_mcp import api, writes
 from upstream import Upstream
 from wire import RawClient
 
@@ -36,6 +37,13 @@ async def upstream() -> AsyncIterator[Upstream]:
         yield listening
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait hardly at all before trying again or looking again; what is tried and looked at stays the same."""
+    monkeypatch.setattr(api, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(writes, "LOOK_AGAIN_SECONDS", 0.01)
+
+
 class Connect(Protocol):
     def __call__(self, *options: str, mode: str = ..., env: dict[str, str] | None = ...) -> Client: ...
 
@@ -54,21 +62,28 @@ def credentials(upstream: Upstream) -> dict[str, str]:
 
 
 @pytest.fixture
-def connect() -> Connect:
+def own_journal(tmp_path: Path) -> dict[str, str]:
+    """The environment that keeps a server's journal out of the user's own."""
+    return {"PHONE_NUMBER_MCP_JOURNAL": str(tmp_path / "journal.sqlite3")}
+
+
+@pytest.fixture
+def connect(own_journal: dict[str, str]) -> Connect:
     """Start the real server with the official client, as in `async with connect("--sandbox") as client`."""
 
     def start(*options: str, mode: str = "auto", env: dict[str, str] | None = None) -> Client:
         program, *arguments = command(*options)
-        return Client(StdioServerParameters(command=program, args=arguments, env=env), mode=mode)
+        parameters = StdioServerParameters(command=program, args=arguments, env=own_journal | (env or {}))
+        return Client(parameters, mode=mode)
 
     return start
 
 
 @pytest.fixture
-def raw() -> Open:
+def raw(own_journal: dict[str, str]) -> Open:
     """Start the real server to speak raw JSON lines, as in `async with raw("--sandbox") as client`."""
 
     def start(*options: str, env: dict[str, str] | None = None) -> AbstractAsyncContextManager[RawClient]:
-        return RawClient.started(command(*options), env or {})
+        return RawClient.started(command(*options), own_journal | (env or {}))
 
     return start

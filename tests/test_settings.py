@@ -26,6 +26,9 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "read_only": False,
         "tools": None,
         "allow_delete": False,
+        "confirm": "never",
+        "max_creates": None,
+        "journal": None,
         "timeout": 25.0,
         "log_level": "warning",
     }
@@ -39,6 +42,9 @@ def test_each_option_is_a_variable_too_and_the_option_wins() -> None:
         "PHONE_NUMBER_MCP_READ_ONLY": "1",
         "PHONE_NUMBER_MCP_TOOLS": "get_phone_number, create_phone_number",
         "PHONE_NUMBER_MCP_ALLOW_DELETE": "yes",
+        "PHONE_NUMBER_MCP_CONFIRM": "Always",
+        "PHONE_NUMBER_MCP_MAX_CREATES": "3",
+        "PHONE_NUMBER_MCP_JOURNAL": "~/journal",
         "PHONE_NUMBER_MCP_TIMEOUT": "7.5",
         "PHONE_NUMBER_MCP_LOG_LEVEL": "DEBUG",
     }
@@ -48,6 +54,9 @@ def test_each_option_is_a_variable_too_and_the_option_wins() -> None:
         "read_only": True,
         "tools": ("get_phone_number", "create_phone_number"),
         "allow_delete": True,
+        "confirm": "always",
+        "max_creates": 3,
+        "journal": "~/journal",
         "timeout": 3.0,
         "log_level": "debug",
     }
@@ -180,6 +189,40 @@ def test_every_fault_is_named_at_once_and_no_value_is_shown() -> None:
 def test_a_timeout_must_be_a_time(timeout: str) -> None:
     (fault,) = faults({"timeout": timeout}, {})
     assert fault.startswith("--timeout: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("~/j", "~/j"),
+        (":memory:", ":memory:"),
+        ("file:///x/j", "/x/j"),
+        ("sqlite:///x/j", "/x/j"),
+        ("sqlite:////x/j", "/x/j"),
+    ],
+)
+def test_the_journal_may_be_a_path_or_a_url(written: str, place: str) -> None:
+    assert read({"journal": written}, {}).options.journal == place
+
+
+def test_a_journal_elsewhere_is_a_fault() -> None:
+    (fault,) = faults({"journal": "postgres://user:secret@host/x"}, {})
+    assert fault == "--journal: must be a path, file:///path, sqlite:///path or :memory:"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("max_creates", "-1"), ("max_creates", "many"), ("confirm", "sometimes")]
+)
+def test_a_guard_that_is_not_understood_stops_the_start(option: str, value: str) -> None:
+    (fault,) = faults({option: value}, {})
+    assert fault.startswith(f"--{option.replace('_', '-')}: must be")
+
+
+def test_an_account_is_told_from_another_without_giving_its_key_away() -> None:
+    one, other = read({}, KEYS), read({}, KEYS | {"ZUDU_API_KEY": "sk_other"})
+    assert one.account() != other.account()
+    assert one.account() == read({}, KEYS).account()
+    assert len(one.account()) == 8
 
 
 def test_the_sandbox_needs_no_credentials_and_takes_none_from_the_environment() -> None:

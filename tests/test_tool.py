@@ -35,7 +35,7 @@ class Result(Data):
 
 
 async def _echo(_call: Call, arguments: Everything) -> Success:
-    return Success(arguments.given())
+    return Success(arguments.sent())
 
 
 TOOL = Tool(name="everything", title="Everything", description="All.", arguments=Everything, data=Result, handler=_echo)
@@ -47,7 +47,7 @@ async def call(**arguments: Any) -> dict[str, Any]:
     api = Api(
         base_url="http://nobody.invalid", authorize=dict, decipher=lambda reply: reply, timeout=1, sanitize=Sanitizer()
     )
-    return (await TOOL.run(api.call(), arguments)).data
+    return (await TOOL.handler(api.call(), TOOL.read(arguments))).data
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,6 @@ def test_every_schema_keeps_to_what_every_client_takes(tool: Tool[Any]) -> None:
 @pytest.mark.parametrize("tool", EVERY_TOOL)
 def test_every_tool_explains_itself(tool: Tool[Any]) -> None:
     assert 40 <= len(tool.description) <= 600
-    assert not (tool.read_only and (tool.overwrites or tool.removes))
     for name, part in tool.input_schema["properties"].items():
         assert part.get("description"), f"{name} has no description"
 

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from harness import run
 from phone_number_mcp.api import Api
 from phone_number_mcp.errors import (
     AlreadyExists,
@@ -25,9 +26,8 @@ from phone_number_mcp.platforms import load
 from phone_number_mcp.text import Sanitizer
 from upstream import Request, Upstream, drop, envelope, reply, silence
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 ZUDU = load("zudu")
-TOOLS = {tool.name: tool for tool in ZUDU.tools}
 NUMBER = "+14155550100"
 
 # The examples of https://docs.zudu.ai/api-reference/phone-numbers/get and …/post-phone-numbers-create.
@@ -85,11 +85,11 @@ async def api(upstream: Upstream) -> AsyncIterator[Api]:
 
 
 async def get(api: Api, phone_number: Any = NUMBER) -> dict[str, Any]:
-    return (await TOOLS["get_phone_number"].run(api.call(), {"phone_number": phone_number})).data
+    return (await run(ZUDU, api, "get_phone_number", {"phone_number": phone_number})).data
 
 
 async def create(api: Api, **arguments: Any) -> dict[str, Any]:
-    return (await TOOLS["create_phone_number"].run(api.call(), {"phone_number": NUMBER} | arguments)).data
+    return (await run(ZUDU, api, "create_phone_number", {"phone_number": NUMBER} | arguments)).data
 
 
 async def test_the_documented_get_comes_back_field_for_field(api: Api, upstream: Upstream) -> None:
@@ -232,7 +232,7 @@ async def test_a_create_whose_answer_is_lost_goes_out_once_and_is_called_unknown
     failure = raised.value.failure(platform="zudu", operation="create_phone_number", write=True)
     assert (failure.outcome, failure.retryable) == ("unknown", False)
     assert NUMBER in str(failure.hint)
-    assert [request.method for request in upstream.requests] == ["POST"]
+    assert [request.method for request in upstream.requests].count("POST") == 1
 
 
 async def test_a_create_that_times_out_goes_out_once_and_is_called_unknown(upstream: Upstream) -> None:
@@ -242,7 +242,7 @@ async def test_a_create_that_times_out_goes_out_once_and_is_called_unknown(upstr
     ) as impatient:
         with pytest.raises(OutcomeUnknown):
             await create(impatient)
-    assert len(upstream.requests) == 1
+    assert [request.method for request in upstream.requests] == ["POST", "GET"]
 
 
 async def test_all_the_exchanges_of_one_call_share_its_time(upstream: Upstream) -> None:
@@ -292,7 +292,7 @@ async def test_arguments_that_do_not_fit_are_named_and_nothing_is_sent(
 
 async def test_every_problem_is_named_at_once(api: Api) -> None:
     with pytest.raises(InvalidArguments) as raised:
-        await TOOLS["create_phone_number"].run(api.call(), {"area_code": 1, "fone": "x"})
+        await run(ZUDU, api, "create_phone_number", {"area_code": 1, "fone": "x"})
     assert [problem.field for problem in raised.value.facts["fields"] or []] == ["phone_number", "area_code", "fone"]
 
 

@@ -24,7 +24,7 @@ class RawClient:
 
     def __init__(self, process: Process) -> None:
         assert process.stdout is not None
-        self._process = process
+        self.process = process
         self._lines = BufferedByteReceiveStream(process.stdout)
         self._last_id = 0
         self.stderr = b""
@@ -46,8 +46,8 @@ class RawClient:
             client.stderr = log.read()
 
     async def send(self, message: Any) -> None:
-        assert self._process.stdin is not None
-        await self._process.stdin.send(json.dumps(message).encode() + b"\n")
+        assert self.process.stdin is not None
+        await self.process.stdin.send(json.dumps(message).encode() + b"\n")
 
     async def receive(self) -> Any:
         line = await self._lines.receive_until(b"\n", 2**24)
@@ -56,13 +56,24 @@ class RawClient:
 
     async def ask(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a request and return the response with its id."""
+        return await self.response(await self._request(method, params or {}))
+
+    async def _request(self, method: str, params: dict[str, Any]) -> int:
         self._last_id += 1
-        await self.send({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params or {}})
+        await self.send({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params})
+        return self._last_id
+
+    async def response(self, id_: int) -> dict[str, Any]:
+        """Return the response to a request, passing over all else."""
         while True:
             message = await self.receive()
-            if message.get("id") == self._last_id:
+            if message.get("id") == id_ and "method" not in message:
                 assert isinstance(message, dict)
                 return message
+
+    async def send_call(self, tool: str, arguments: dict[str, Any]) -> int:
+        """Call a tool without waiting, and return the request's id."""
+        return await self._request("tools/call", {"name": tool, "arguments": arguments})
 
     async def initialize(self) -> dict[str, Any]:
         """Do the handshake of the era up to 2025-11-25."""
@@ -89,8 +100,11 @@ class RawClient:
         assert isinstance(result, dict)
         return result
 
+    async def close_stdin(self) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.aclose()
+
     async def end(self) -> int:
         """Close stdin, wait for the end, and return the exit status."""
-        assert self._process.stdin is not None
-        await self._process.stdin.aclose()
-        return await self._process.wait()
+        await self.close_stdin()
+        return await self.process.wait()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import random
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from phone_number_mcp import __version__
-from phone_number_mcp.errors import Facts, InvalidReply, OutcomeUnknown, TimedOut, ToolError, Unreachable
+from phone_number_mcp.errors import InvalidReply, PlatformError, RateLimited, TimedOut, ToolError, Unreachable
 
 if TYPE_CHECKING:
     import httpx
+    import tenacity
 
     from phone_number_mcp.text import Sanitizer
 
@@ -116,16 +118,20 @@ class Api:
         app: ASGIApp | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._authorize = authorize
+        self.authorize = authorize
         self.decipher = decipher
         self._timeout = timeout
         self._sanitize = sanitize
         self._app = app
         self._client: httpx.AsyncClient | None = None
 
-    def call(self) -> Call:
-        """Return what one tool call reaches the platform with; its time starts now."""
-        return Call(self, anyio.current_time() + self._timeout, self._sanitize)
+    def call(self, progress: Progress | None = None) -> Call:
+        """Return what one tool call reaches the platform with; its time starts now.
+
+        Args:
+            progress: Is told before each further try.
+        """
+        return Call(self, anyio.current_time() + self._timeout, self._sanitize, progress)
 
     async def send(self, request: Request, deadline: float, sanitize: Sanitizer) -> Reply:
         """Send a request, once, and return the answer as it was read, whatever its status.
@@ -137,7 +143,7 @@ class Api:
         """
         import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
 
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self._authorize()}
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self.authorize()}
         content = None
         if request.body is not None:
             headers["Content-Type"] = "application/json"
@@ -217,6 +223,10 @@ class Api:
             self._client = None
 
 
+Progress = Callable[[int, str], Awaitable[None]]
+"""Tells whoever waits how it goes: which try is next, and a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One tool call's use of a platform: however many exchanges it takes, they share one deadline. Made by `Api.call`."""
@@ -224,13 +234,23 @@ class Call:
     _api: Api
     _deadline: float
     _sanitize: Sanitizer
+    _progress: Progress | None = None
 
     def hiding(self, secrets: Iterable[str]) -> Call:
         """Return the same call, with more secrets that no answer may show: those among its arguments."""
         return replace(self, _sanitize=self._sanitize.also(secrets))
 
+    def within(self, share: float) -> Call:
+        """Return the same call with a share of the time that is left."""
+        now = anyio.current_time()
+        return replace(self, _deadline=now + (self._deadline - now) * share)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but never for more than half of the time that is left."""
+        await anyio.sleep(max(0, min(seconds, (self._deadline - anyio.current_time()) / 2)))
+
     async def read(self, path: str, query: Mapping[str, str | int] | None = None, *, post: bool = False) -> Any:
-        """Ask for something, and return the data of the answer.
+        """Ask for something, and return the data of the answer. It is asked up to three times, as the time allows.
 
         Args:
             path: Starting with `/`, its parts already percent-encoded.
@@ -244,34 +264,57 @@ class Call:
             InvalidReply: A redirect, or an answer that cannot be read.
             ToolError: What the platform's answer means, as `decipher` says.
         """
-        return await self._exchange(Request("POST", path, query, {}) if post else Request("GET", path, query))
+        request = Request("POST", path, query, {}) if post else Request("GET", path, query)
+        return await self._repeated(request, _may_pass)
 
-    async def write(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, what: str, check: str
-    ) -> Any:
-        """Change something: send the request once, and return the data of the answer.
+    async def write(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Change something, and return the data of the answer.
+
+        The request goes out once. It is repeated only if no byte of it left.
 
         Args:
             method: POST, PATCH or DELETE.
             path: Starting with `/`, its parts already percent-encoded.
             body: Sent as JSON.
-            what: What is done, as in "+14155550100 was created".
-            check: What to do if the answer is lost.
 
         Raises:
-            OutcomeUnknown: The answer was lost; the write may or may not have taken effect.
-            ToolError: As `read` raises it; the write surely took no effect.
+            ToolError: As `read` raises it; `write_outcome` says whether the write took effect, as far as that is known.
         """
+        return await self._repeated(Request(method, path, None, body), _was_never_sent)
+
+    async def _repeated(self, request: Request, again: Callable[[BaseException], bool]) -> Any:
         try:
-            return await self._exchange(Request(method, path, None, body))
+            return await self._exchange(request)
         except ToolError as error:
-            if error.write_outcome != "unknown":
+            if not again(error):
                 raise
-            facts: Facts = error.facts | {
-                "outcome": "unknown",
-                "hint": f"Do not repeat it yet: it may have taken effect. {check}",
-            }
-            raise OutcomeUnknown(f"Whether {what} is unknown: {error.message}", **facts) from error
+            first: ToolError | None = error
+
+        import tenacity  # noqa: PLC0415  (25 ms that only trouble costs)
+
+        async def attempt() -> Any:
+            nonlocal first
+            if first is not None:  # the try that has been made already
+                failed, first = first, None
+                raise failed
+            return await self._exchange(request)
+
+        async def tell(state: tenacity.RetryCallState) -> None:
+            failed = state.outcome.exception() if state.outcome else None
+            if self._progress is not None and isinstance(failed, ToolError):
+                number = state.attempt_number + 1
+                why = failed.facts.get("http_status") or failed.code
+                await self._progress(number, f"waiting {state.upcoming_sleep:.1f} s: {why}, try {number} of {TRIES}")
+
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_before_delay(self._deadline - anyio.current_time()),
+            wait=_wait,
+            retry=tenacity.retry_if_exception(again),
+            before_sleep=tell,
+            sleep=anyio.sleep,
+            reraise=True,
+        )
+        return await retrying(attempt)
 
     async def _exchange(self, request: Request) -> Any:
         reply = await self._api.send(request, self._deadline, self._sanitize)
@@ -283,6 +326,33 @@ class Call:
                 hint="The base URL may be wrong. Tell the person who runs this server.",
             )
         return self._api.decipher(reply)
+
+
+TRIES = 3
+_FIRST_WAIT = 0.5  # seconds; doubled for each further try
+_PASSING = {429, 500, 502, 503, 504}
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether a question is worth asking again: what went wrong may be over in a moment."""
+    if isinstance(error, Unreachable):
+        return True
+    return isinstance(error, RateLimited | PlatformError) and error.facts.get("http_status") in _PASSING
+
+
+def _was_never_sent(error: BaseException) -> bool:
+    return isinstance(error, Unreachable) and error.write_outcome == "not_applied"
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Return the seconds to wait before the next try: what the platform said, or full jitter.
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter: between nothing and a limit that doubles.
+    """
+    failed = state.outcome.exception() if state.outcome else None
+    said = failed.facts.get("retry_after_seconds") if isinstance(failed, ToolError) else None
+    limit = _FIRST_WAIT * 2 ** (state.attempt_number - 1)
+    return said if said is not None else random.uniform(0, limit)  # noqa: S311  (no secret depends on it)
 
 
 # --- reading an answer ------------------------------------------------------------------------------------------------

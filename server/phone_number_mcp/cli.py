@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import re
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from phone_number_mcp.api import ASGIApp
+    from phone_number_mcp.journal import Journal
     from phone_number_mcp.platforms import Platform
+    from phone_number_mcp.settings import Settings
     from phone_number_mcp.text import Sanitizer
+    from phone_number_mcp.writes import Writes
 
 USAGE_ERROR = 2
 
@@ -53,26 +57,61 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
     from phone_number_mcp.app import build  # noqa: PLC0415
     from phone_number_mcp.stdio import serve  # noqa: PLC0415
     from phone_number_mcp.text import Sanitizer  # noqa: PLC0415
+    from phone_number_mcp.writes import Writes  # noqa: PLC0415
 
+    options, platform = settings.options, settings.platform
     sanitize = Sanitizer(settings.secrets())
-    _log_to_stderr(settings.options.log_level, sanitize)
+    _log_to_stderr(options.log_level, sanitize)
 
     async def run() -> None:
-        async with Api(
-            base_url=settings.base_url,
-            authorize=settings.authorize,
-            decipher=settings.platform.decipher,
-            timeout=settings.options.timeout,
-            sanitize=sanitize,
-            app=_embedded(settings.platform) if settings.options.sandbox else None,
-        ) as api:
-            server = build(settings, api, sanitize)
+        async with (
+            Api(
+                base_url=settings.base_url,
+                authorize=settings.authorize,
+                decipher=platform.decipher,
+                timeout=options.timeout,
+                sanitize=sanitize,
+                app=_embedded(platform) if options.sandbox else None,
+            ) as api,
+            Writes(platform, api, lambda: _journal(settings), options.max_creates) as writes,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(_end_on_signal, writes)
+            server = build(settings, api, writes, sanitize)
             gc.freeze()
             gc.enable()
             await serve(server)
+            tasks.cancel_scope.cancel()
 
     anyio.run(run)
     return 0
+
+
+def _journal(settings: Settings) -> Journal:
+    from phone_number_mcp.journal import MEMORY, Journal, default_place  # noqa: PLC0415  (the first write needs it)
+
+    options = settings.options
+    place = options.journal or (MEMORY if options.sandbox else default_place())
+    return Journal(place, settings.platform.name, settings.account())
+
+
+async def _end_on_signal(writes: Writes) -> None:
+    """Let the writes under way settle, and end. A thread that waits for stdin would keep an ordinary exit waiting."""
+    if sys.platform == "win32":  # where the event loop takes no signals
+        return
+    import anyio  # noqa: PLC0415
+
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for received in signals:
+            await writes.settle()
+            os._exit(128 + received)
+
+
+def _show_journal(arguments: argparse.Namespace) -> int:
+    from phone_number_mcp.journal import default_place, show  # noqa: PLC0415
+
+    place = arguments.journal or os.environ.get("PHONE_NUMBER_MCP_JOURNAL") or default_place()
+    return show(place, as_json=arguments.json, unsettled=arguments.unsettled)
 
 
 def _embedded(platform: Platform) -> ASGIApp:
@@ -136,14 +175,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow-delete", action="store_const", const="true", help="the tool that releases a number, too"
     )
+    parser.add_argument(
+        "--confirm", metavar="WHEN", help="never (default), or always: ask the person before every write"
+    )
+    parser.add_argument("--max-creates", metavar="N", help="how many numbers may be created a day")
     parser.add_argument("--timeout", metavar="SECONDS", help="for one tool call (default: 25)")
     parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: warning)")
+    parser.add_argument("--journal", metavar="PATH", help="of the journal of writes")
     parser.set_defaults(run=_serve_stdio)
     commands = parser.add_subparsers(title="commands", metavar="", description="without one: serve MCP over stdio")
 
     demo = commands.add_parser("demo", help="watch a client use the server, against the sandbox", allow_abbrev=False)
     demo.add_argument("--platform", choices=tuple(PLATFORMS), metavar="NAME", help="zudu (default) or retell")
     demo.set_defaults(run=_demo)
+
+    journal = commands.add_parser("journal", help="show which writes went out and how each ended", allow_abbrev=False)
+    journal.add_argument("--json", action="store_true", help="for a machine: one JSON array")
+    journal.add_argument("--unsettled", action="store_true", help="only writes of which the outcome is not known")
+    journal.add_argument("--journal", metavar="PATH", help="another journal than the user's own")
+    journal.set_defaults(run=_show_journal)
 
     sandbox = commands.add_parser("sandbox", help="serve the simulated platforms over HTTP", allow_abbrev=False)
     sandbox.add_argument("--port", type=_port, default=8080, metavar="PORT", help="on 127.0.0.1 (default: 8080)")

@@ -14,7 +14,9 @@ ToolError
 ├── Unreachable           unreachable         no connection, or one that broke
 ├── TimedOut              timeout             no answer in time
 ├── InvalidReply          invalid_reply       not the documented shape
-├── OutcomeUnknown        outcome_unknown     a write whose answer was lost
+├── OutcomeUnknown        outcome_unknown     a write whose answer was lost, and reading back did not settle it
+├── Declined              declined            the user said no, or could not be asked
+├── LimitReached          limit_reached       --max-creates is reached
 └── Internal              internal            our bug
 
 A class is the row of the documentation's table: its code, when it happens, and what an agent should do next. Raise the
@@ -236,12 +238,30 @@ class InvalidReply(ToolError):  # noqa: N818
 
 
 class OutcomeUnknown(ToolError):  # noqa: N818
-    """A write whose answer was lost."""
+    """A write whose answer was lost, and that reading back did not settle."""
 
     code = "outcome_unknown"
-    when = "A write whose answer was lost: it may or may not have taken effect."
+    when = "A write whose answer was lost, and reading back did not settle it: it may or may not have taken effect."
     hint = "Do not repeat the call yet: it may have taken effect."
     outcome = "unknown"
+
+
+class Declined(ToolError):  # noqa: N818
+    """The user said no, or could not be asked although `--confirm always` wants it."""
+
+    code = "declined"
+    when = "`--confirm always`, and the user said no or could not be asked. Nothing was sent."
+    hint = "Nothing was sent. Do not ask again by calling again; talk to the user."
+    outcome = "not_applied"
+
+
+class LimitReached(ToolError):  # noqa: N818
+    """As many numbers as `--max-creates` allows were created today."""
+
+    code = "limit_reached"
+    when = "As many numbers as `--max-creates` allows were created since midnight UTC. Nothing was sent."
+    hint = "Nothing was sent. Tell the user; whoever runs this server can raise --max-creates, or it may be used again tomorrow."
+    outcome = "not_applied"
 
 
 class Internal(ToolError):  # noqa: N818

@@ -5,6 +5,7 @@ No value is ever shown in a fault: what stands in the wrong variable may be a se
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,6 +53,14 @@ class Options(BaseModel):
         tuple[str, ...] | None, Field(description="Offer exactly these tools, separated by commas. Default: all.")
     ] = None
     allow_delete: Annotated[bool, Field(description="Offer the tool that releases a number for good.")] = False
+    confirm: Annotated[
+        Literal["never", "always"],
+        Field(description="`always`: before every write the server asks the person itself, whatever the model says."),
+    ] = "never"
+    max_creates: Annotated[
+        int | None,
+        Field(ge=0, description="How many numbers may be created a day (UTC) and platform. Default: no limit."),
+    ] = None
     timeout: Annotated[
         float,
         Field(ge=0.1, le=600, description="Seconds that one tool call may take. MCP clients give up after 60 or less."),
@@ -60,7 +69,14 @@ class Options(BaseModel):
         "warning"
     )
 
-    @field_validator("platform", "log_level", mode="before")
+    journal: Annotated[
+        str | None,
+        Field(
+            description="Where the journal of writes is; `:memory:` keeps none on disk. Default: the user's state directory."
+        ),
+    ] = None
+
+    @field_validator("platform", "log_level", "confirm", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
@@ -70,6 +86,16 @@ class Options(BaseModel):
     def _is_known(cls, value: str) -> str:
         if value not in PLATFORMS:
             raise ValueError(f"must be {' or '.join(PLATFORMS)}")
+        return value
+
+    @field_validator("journal")
+    @classmethod
+    def _is_a_path(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            scheme, _, path = value.partition("://")
+            if scheme not in {"file", "sqlite"}:
+                raise ValueError("must be a path, file:///path, sqlite:///path or :memory:")
+            return path if scheme == "file" else path.removeprefix("/") if path.startswith("//") else path
         return value
 
     @field_validator("tools", mode="before")
@@ -105,6 +131,11 @@ class Settings:
                 f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set, so {self.platform.title} cannot be called"
             )
         return self.platform.authorize({name: value.get_secret_value() for name, value in self.credentials.items()})
+
+    def account(self) -> str:
+        """Return what tells this account from another, in a form that gives no secret away."""
+        named = "\n".join([self.base_url, *self.secrets()])
+        return hashlib.sha256(named.encode()).hexdigest()[:8]
 
     def secrets(self) -> list[str]:
         """Return the values that no output may hold."""
@@ -166,6 +197,7 @@ def _fault(detail: ErrorDetails, sources: Mapping[str, str]) -> str:
     reason = {
         "bool_parsing": "must be true or false",
         "float_parsing": "must be a number of seconds",
+        "int_parsing": "must be a whole number",
     }.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{sources[name]}: {reason}"
 

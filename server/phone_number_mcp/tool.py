@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -76,16 +76,26 @@ class Arguments(BaseModel):
                 return value
         return value
 
-    def given(self, *without: str) -> dict[str, Any]:
-        """Return what the caller gave, and only that: the platform owns its defaults.
+    not_sent: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that are for this server, or stand in the path."""
 
-        Args:
-            without: Arguments to leave out.
-        """
-        given = self.model_dump(exclude_unset=True, exclude=set(without))
+    def sent(self) -> dict[str, Any]:
+        """Return the body of the request: what the caller gave, and only that; the platform owns its defaults."""
+        given = self.model_dump(exclude_unset=True, exclude=set(self.not_sent))
         return {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()
         }
+
+    def asked(self) -> dict[str, Any]:
+        """Return what can be compared with what the platform holds: what is sent, less secrets."""
+        return {
+            name: value for name, value in self.sent().items() if not isinstance(getattr(self, name, None), SecretStr)
+        }
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """Return what tells one call from another: what the caller gave, less secrets and `idempotency_key`."""
+        given = self.model_dump(exclude_unset=True, exclude={"idempotency_key"})
+        return {name: value for name, value in given.items() if not isinstance(value, SecretStr)}
 
     def secrets(self) -> list[str]:
         """Return the values that go to the platform and nowhere else."""
@@ -112,11 +122,22 @@ class Success:
 
     Args:
         data: What the platform returned, whole, in its own field names.
-        warning: What did not go as it should, although the call succeeded.
+        reconciled: The answer was lost, and reading back showed that the write took effect.
+        warning: What the caller should know, although the call succeeded.
     """
 
     data: dict[str, Any]
+    reconciled: bool = False
     warning: str | None = None
+
+    def content(self) -> dict[str, Any]:
+        """Return what an agent reads."""
+        content: dict[str, Any] = {"data": self.data}
+        if self.reconciled:
+            content["reconciled"] = True
+        if self.warning:
+            content["warning"] = self.warning
+        return content
 
 
 class Data(BaseModel):
@@ -166,10 +187,8 @@ class Tool(Generic[A]):
         arguments: The model of its input.
         data: The model of what the platform returns on success.
         handler: `(call, arguments) -> success`. It raises `errors.ToolError`, and catches only what it can mend.
-        read_only: It changes nothing.
-        overwrites: It changes what is there.
-        removes: It takes something away for good; offered only with `--allow-delete`.
-        idempotent: Doing it twice comes to the same as doing it once.
+        effect: What it does to the platform. What removes something is offered only with `--allow-delete`.
+        costs: It may cost money; `--max-creates` counts it.
     """
 
     name: str
@@ -178,22 +197,30 @@ class Tool(Generic[A]):
     arguments: type[A]
     data: type[Data]
     handler: Callable[[Call, A], Awaitable[Success]]
-    read_only: bool = False
-    overwrites: bool = False
-    removes: bool = False
-    idempotent: bool = False
+    effect: Literal["reads", "adds", "changes", "removes"] = "reads"
+    costs: bool = False
 
-    async def run(self, call: Call, arguments: Mapping[str, Any]) -> Success:
-        """Read the arguments and do it.
+    @property
+    def read_only(self) -> bool:
+        """It changes nothing."""
+        return self.effect == "reads"
+
+    @property
+    def adds(self) -> bool:
+        """It adds something: doing it twice is not the same as doing it once."""
+        return self.effect == "adds"
+
+    @property
+    def removes(self) -> bool:
+        """It takes something away for good."""
+        return self.effect == "removes"
+
+    def read(self, arguments: Mapping[str, Any]) -> A:
+        """Return the arguments as the handler takes them.
 
         Raises:
             InvalidArguments: They do not fit; every problem is named, and nothing was sent.
-            ToolError: As the handler raises it.
         """
-        read = self._read(arguments)
-        return await self.handler(call.hiding(read.secrets()), read)
-
-    def _read(self, arguments: Mapping[str, Any]) -> A:
         try:
             return self.arguments.model_validate(arguments)
         except ValidationError as error:

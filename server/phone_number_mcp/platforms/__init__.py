@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from starlette.routing import Route
 
-    from phone_number_mcp.api import Reply
+    from phone_number_mcp.api import Call, Reply
     from phone_number_mcp.tool import Prompt, Tool
 
 PLATFORMS = {
@@ -32,6 +32,8 @@ class Platform:
         credentials: The environment variables that hold them, each also read as `…_FILE`.
         authorize: Credentials by variable → the headers that carry them.
         decipher: A reply → its data, or the `errors.ToolError` that it means.
+        held: A number → what the platform holds, or `NotFound`.
+        every_number: All numbers there are; None where whoever creates one names it.
         instructions: What a model should know of it before the first call.
         tools: What can be done with it.
         prompts: What a person can choose to have done with it.
@@ -46,11 +48,13 @@ class Platform:
     credentials: tuple[str, ...]
     authorize: Callable[[Mapping[str, str]], dict[str, str]]
     decipher: Callable[[Reply], Any]
+    held: Callable[[Call, str], Awaitable[dict[str, Any]]]
     instructions: str
     tools: tuple[Tool[Any], ...]
     prompts: tuple[Prompt, ...]
     example: Mapping[str, Any]
     sandbox: Callable[[], Sequence[Route]]
+    every_number: Callable[[Call], Awaitable[set[str]]] | None = None
 
 
 def load(name: str) -> Platform:

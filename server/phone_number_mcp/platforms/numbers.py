@@ -42,6 +42,12 @@ def upper(value: Any) -> Any:
     return value.strip().upper() if isinstance(value, str) else value
 
 
+def _short(value: str | None) -> str | None:
+    if value and len(value) > 200:  # noqa: PLR2004  (a UUID has 36 characters)
+        raise ValueError("must have at most 200 characters")
+    return value
+
+
 AreaCode = Annotated[int, Field(ge=200, le=999), AfterValidator(_area_code)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 SortOrder = Literal["ascending", "descending"]
@@ -58,7 +64,16 @@ class Page(Arguments):
 
     def query(self) -> dict[str, Any]:
         """Return the query of the request; the size of a page is always said."""
-        return {"limit": self.limit} | self.given()
+        return {"limit": self.limit} | self.sent()
+
+
+IdempotencyKey = Annotated[str | None, AfterValidator(_short), Field(description="Same key: sent only once")]
+
+
+class Adding(Arguments):
+    """Arguments of what adds a number; a subclass has `idempotency_key`, as its last."""
+
+    not_sent: ClassVar[frozenset[str]] = frozenset({"idempotency_key"})
 
 
 class Update(Arguments):
@@ -68,12 +83,14 @@ class Update(Arguments):
     A subclass says which fields those are.
     """
 
+    not_sent: ClassVar[frozenset[str]] = frozenset({"phone_number", "clear_fields"})
+
     phone_number: str
     clear_fields: list[Any] | None = None
 
-    def changes(self) -> dict[str, Any]:
-        """Return the body of the request."""
-        return self.given("phone_number", "clear_fields") | dict.fromkeys(self.clear_fields or ())
+    def sent(self) -> dict[str, Any]:
+        """Return the body of the request: what is given, and null for what is to be cleared."""
+        return super().sent() | dict.fromkeys(self.clear_fields or ())
 
     @model_validator(mode="after")
     def _changes_something_and_each_thing_once(self) -> Self:
@@ -138,6 +155,34 @@ _EXISTS = re.compile(r"\b(?:already (?:exists|in use|registered|taken|been)|exis
 def says_it_exists(text: str) -> bool:
     """Return whether a platform's words mean that it has the number already."""
     return _EXISTS.search(text) is not None
+
+
+_SPELLED_LOOSELY = {"phone_number_type", "number_provider"}
+_SAME_WEIGHT = 1e-6
+
+
+def as_asked(asked: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
+    """Return whether a number is as it was asked for.
+
+    What the platform does not show cannot be compared, and does not count.
+    """
+    return all(
+        _same(value, held[name], loosely=name in _SPELLED_LOOSELY) for name, value in asked.items() if name in held
+    )
+
+
+def _same(asked: Any, held: Any, *, loosely: bool = False) -> bool:
+    if not asked and not held and asked not in (0, False) and held not in (0, False):
+        return True  # nothing is null, "" or []
+    if isinstance(asked, list) and isinstance(held, list):
+        return len(asked) == len(held) and all(_same(one, other) for one, other in zip(asked, held, strict=True))
+    if isinstance(asked, dict) and isinstance(held, dict):
+        return all(_same(value, held.get(name)) for name, value in asked.items())
+    if isinstance(asked, int | float) and isinstance(held, int | float):
+        return abs(asked - held) <= _SAME_WEIGHT
+    if loosely:
+        return str(asked).lower().replace("_", "-") == str(held).lower().replace("_", "-")
+    return str(asked) == str(held)  # a version may come back as "3"
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------

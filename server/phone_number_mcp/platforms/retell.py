@@ -17,8 +17,10 @@ from phone_number_mcp.e164 import E164, parse
 from phone_number_mcp.errors import AlreadyExists, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
 from phone_number_mcp.platforms.numbers import (
+    Adding,
     AreaCode,
     Delete,
+    IdempotencyKey,
     Page,
     Update,
     WebAddress,
@@ -128,7 +130,7 @@ class GetPhoneNumber(Arguments):
     phone_number: Identifier
 
 
-class CreatePhoneNumber(Arguments):
+class CreatePhoneNumber(Adding):
     """The body of POST /create-phone-number."""
 
     retired: ClassVar[Mapping[str, str]] = _RETIRED
@@ -148,6 +150,7 @@ class CreatePhoneNumber(Arguments):
     allowed_outbound_country_list: OutboundCountries = None
     fallback_number: Fallback = None
     transport: SipTransport = None
+    idempotency_key: IdempotencyKey = None
 
 
 class ListPhoneNumbers(Page):
@@ -156,7 +159,7 @@ class ListPhoneNumbers(Page):
     pagination_key: Annotated[str | None, Field(description="From the page before")] = None
 
 
-class ImportPhoneNumber(Arguments):
+class ImportPhoneNumber(Adding):
     """The body of POST /import-phone-number."""
 
     retired: ClassVar[Mapping[str, str]] = _RETIRED
@@ -173,6 +176,7 @@ class ImportPhoneNumber(Arguments):
     allowed_inbound_country_list: InboundCountries = None
     allowed_outbound_country_list: OutboundCountries = None
     transport: SipTransport = None
+    idempotency_key: IdempotencyKey = None
 
 
 class UpdatePhoneNumber(Update):
@@ -300,45 +304,33 @@ class Nothing(Data):
 
 async def get_phone_number(call: Call, arguments: GetPhoneNumber) -> Success:
     """GET /get-phone-number/{phone_number}."""
-    return Success(await _held(call, arguments.phone_number))
+    return Success(await held(call, arguments.phone_number))
 
 
 async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Success:
     """POST /create-phone-number. Without a number it buys any, and a repeat would buy another."""
     number = arguments.phone_number
-    if number is None:
-        check = "Call list_phone_numbers: a new number there is the one. There is no other way to tell."
-        what = "a number was bought"
-    else:
-        check = f"Call get_phone_number for {number}: if it is there, it was bought."
-        what = f"{number} was bought"
-    write = call.write("POST", "/create-phone-number", arguments.given(), what=what, check=check)
-    return Success(await (write if number is None else adding(write, lambda: _held(call, number))))
+    write = call.write("POST", "/create-phone-number", arguments.sent())
+    return Success(await (write if number is None else adding(write, lambda: held(call, number))))
 
 
 async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Success:
     """POST /import-phone-number."""
-    number = arguments.phone_number
-    check = f"Call get_phone_number for {number}: if it is there, it was imported."
-    write = call.write("POST", "/import-phone-number", arguments.given(), what=f"{number} was imported", check=check)
-    return Success(await adding(write, lambda: _held(call, number)))
+    write = call.write("POST", "/import-phone-number", arguments.sent())
+    return Success(await adding(write, lambda: held(call, arguments.phone_number)))
 
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
     """PATCH /update-phone-number/{phone_number}."""
-    number = arguments.phone_number
-    path = f"/update-phone-number/{quote(number, safe='')}"
-    check = f"Call get_phone_number for {number} and compare."
-    return Success(await call.write("PATCH", path, arguments.changes(), what=f"{number} was changed", check=check))
+    path = f"/update-phone-number/{quote(arguments.phone_number, safe='')}"
+    return Success(await call.write("PATCH", path, arguments.sent()))
 
 
 async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
     """DELETE /delete-phone-number/{phone_number}, after a look at what is bound to it."""
-    number = arguments.phone_number
-    arguments.refuse_if_bound(await before_a_write(_held(call, number)))
-    path = f"/delete-phone-number/{quote(number, safe='')}"
-    check = f"Call get_phone_number for {number}: not_found means that it is gone."
-    return Success(await call.write("DELETE", path, what=f"{number} was deleted", check=check))
+    arguments.refuse_if_bound(await before_a_write(held(call, arguments.phone_number)))
+    path = f"/delete-phone-number/{quote(arguments.phone_number, safe='')}"
+    return Success(await call.write("DELETE", path))
 
 
 async def list_phone_numbers(call: Call, arguments: ListPhoneNumbers) -> Success:
@@ -351,9 +343,29 @@ async def list_agents(call: Call, arguments: ListAgents) -> Success:
     return Success(await call.read("/v2/list-agents", arguments.query(), post=True))
 
 
-async def _held(call: Call, phone_number: str) -> dict[str, Any]:
+async def held(call: Call, phone_number: str) -> dict[str, Any]:
+    """Return what the platform holds."""
     data: dict[str, Any] = await call.read(f"/get-phone-number/{quote(phone_number, safe='')}")
     return data
+
+
+async def every_number(call: Call) -> set[str]:
+    """Return all the numbers there are, page by page."""
+    numbers: set[str] = set()
+    query: dict[str, str | int] = {"limit": 100}
+    while True:
+        page = await call.read("/v2/list-phone-numbers", query)
+        items = page.get("items")
+        found = (
+            {str(item.get("phone_number")) for item in items if isinstance(item, dict)}
+            if isinstance(items, list)
+            else set()
+        )
+        key = page.get("pagination_key")
+        if not page.get("has_more") or not key or found <= numbers:  # a page of nothing new would go on for ever
+            return numbers | found
+        numbers |= found
+        query["pagination_key"] = str(key)
 
 
 # --- how its replies read ---------------------------------------------------------------------------------------------
@@ -414,6 +426,8 @@ PLATFORM = Platform(
     credentials=("RETELL_API_KEY",),
     authorize=authorize,
     decipher=decipher,
+    held=held,
+    every_number=every_number,
     instructions=(
         "Agents are named by id: list_agents shows them. A number has weighted lists of agents, such as "
         '[{"agent_id": "agent_…", "weight": 1}]; the single inbound_agent_id and outbound_agent_id are retired.'
@@ -429,8 +443,6 @@ PLATFORM = Platform(
             arguments=GetPhoneNumber,
             data=PhoneNumber,
             handler=get_phone_number,
-            read_only=True,
-            idempotent=True,
         ),
         Tool(
             name="create_phone_number",
@@ -442,6 +454,8 @@ PLATFORM = Platform(
             arguments=CreatePhoneNumber,
             data=TheNumber,
             handler=create_phone_number,
+            effect="adds",
+            costs=True,
         ),
         Tool(
             name="list_phone_numbers",
@@ -453,8 +467,6 @@ PLATFORM = Platform(
             arguments=ListPhoneNumbers,
             data=PhoneNumbers,
             handler=list_phone_numbers,
-            read_only=True,
-            idempotent=True,
         ),
         Tool(
             name="import_phone_number",
@@ -466,6 +478,7 @@ PLATFORM = Platform(
             arguments=ImportPhoneNumber,
             data=TheNumber,
             handler=import_phone_number,
+            effect="adds",
         ),
         Tool(
             name="update_phone_number",
@@ -477,8 +490,7 @@ PLATFORM = Platform(
             arguments=UpdatePhoneNumber,
             data=TheNumber,
             handler=update_phone_number,
-            overwrites=True,
-            idempotent=True,
+            effect="changes",
         ),
         Tool(
             name="delete_phone_number",
@@ -490,8 +502,7 @@ PLATFORM = Platform(
             arguments=DeletePhoneNumber,
             data=Nothing,
             handler=delete_phone_number,
-            removes=True,
-            idempotent=True,
+            effect="removes",
         ),
         Tool(
             name="list_agents",
@@ -500,8 +511,6 @@ PLATFORM = Platform(
             arguments=ListAgents,
             data=VoiceAgents,
             handler=list_agents,
-            read_only=True,
-            idempotent=True,
         ),
     ),
     prompts=(

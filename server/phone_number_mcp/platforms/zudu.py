@@ -13,8 +13,10 @@ from phone_number_mcp.e164 import E164
 from phone_number_mcp.errors import AlreadyExists, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
 from phone_number_mcp.platforms.numbers import (
+    Adding,
     AreaCode,
     Delete,
+    IdempotencyKey,
     Page,
     Update,
     WebAddress,
@@ -48,7 +50,7 @@ class GetPhoneNumber(Arguments):
     phone_number: Number
 
 
-class CreatePhoneNumber(Arguments):
+class CreatePhoneNumber(Adding):
     """The body of POST /api/phone-numbers/create."""
 
     phone_number: Annotated[E164, Field(description="The number to create, E.164: + and country code, digits only")]
@@ -62,6 +64,7 @@ class CreatePhoneNumber(Arguments):
     number_provider: Annotated[str | None, Field(description="Platform default: twilio")] = None
     outbound_trunk_id: Annotated[str | None, Field(description="SIP trunk for calls from it")] = None
     phone_number_type: Annotated[str | None, Field(description="Such as zudu-twilio")] = None
+    idempotency_key: IdempotencyKey = None
 
 
 class ListPhoneNumbers(Page):
@@ -80,7 +83,7 @@ class ListAvailablePhoneNumbers(Arguments):
     """GET /api/phone-numbers/available takes nothing."""
 
 
-class ImportPhoneNumber(Arguments):
+class ImportPhoneNumber(Adding):
     """The body of POST /api/phone-numbers/import."""
 
     phone_number: Number
@@ -94,6 +97,7 @@ class ImportPhoneNumber(Arguments):
     nickname: Annotated[str | None, Field(description="What people call it")] = None
     inbound_agent_id: InboundAgent = None
     outbound_agent_id: OutboundAgent = None
+    idempotency_key: IdempotencyKey = None
 
 
 class UpdatePhoneNumber(Update):
@@ -262,7 +266,7 @@ class Agents(Data):
 
 async def get_phone_number(call: Call, arguments: GetPhoneNumber) -> Success:
     """GET /api/phone-numbers/{phone-number}, with `+` as `%2B`."""
-    return Success(await _held(call, arguments.phone_number))
+    return Success(await held(call, arguments.phone_number))
 
 
 async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Success:
@@ -276,30 +280,24 @@ async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Succe
 
 
 async def _add(call: Call, path: str, arguments: CreatePhoneNumber | ImportPhoneNumber) -> Success:
-    number = arguments.phone_number
-    check = f"Call get_phone_number for {number}: if it is there, it worked; if not, wait a minute and look once more."
-    write = call.write("POST", path, arguments.given(), what=f"{number} was added", check=check)
-    return Success(await adding(write, lambda: _held(call, number)))
+    write = call.write("POST", path, arguments.sent())
+    return Success(await adding(write, lambda: held(call, arguments.phone_number)))
 
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
     """PATCH /api/phone-numbers/{phone-number}."""
-    number = arguments.phone_number
-    check = f"Call get_phone_number for {number} and compare."
-    return Success(
-        await call.write("PATCH", _path(number), arguments.changes(), what=f"{number} was changed", check=check)
-    )
+    return Success(await call.write("PATCH", _path(arguments.phone_number), arguments.sent()))
 
 
 async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
     """DELETE /api/phone-numbers/{phone-number}, after a look at what is bound to it."""
-    number = arguments.phone_number
-    held = await before_a_write(_held(call, number))
-    arguments.refuse_if_bound(held)
-    check = f"Call get_phone_number for {number}: not_found means that it is gone."
-    data = await call.write("DELETE", _path(number), what=f"{number} was deleted", check=check)
+    number = await before_a_write(held(call, arguments.phone_number))
+    arguments.refuse_if_bound(number)
+    data = await call.write("DELETE", _path(arguments.phone_number))
     # A success at the top can hide a clean-up that failed; `false` is no failure where there was nothing to clean up.
-    there_was = [name for name in ("dispatch_rule", "inbound_trunk", "outbound_trunk") if held.get(f"{name}_id", True)]
+    there_was = [
+        name for name in ("dispatch_rule", "inbound_trunk", "outbound_trunk") if number.get(f"{name}_id", True)
+    ]
     return Success(data, warning=warn_of_leftovers(data.get("cleanup_results"), there_was))
 
 
@@ -323,7 +321,8 @@ def _path(phone_number: str) -> str:
     return f"/api/phone-numbers/{quote(phone_number, safe='')}"
 
 
-async def _held(call: Call, phone_number: str) -> dict[str, Any]:
+async def held(call: Call, phone_number: str) -> dict[str, Any]:
+    """Return what the platform holds."""
     data: dict[str, Any] = await call.read(_path(phone_number))
     return data
 
@@ -393,6 +392,7 @@ PLATFORM = Platform(
     credentials=("ZUDU_API_KEY", "ZUDU_API_SECRET"),
     authorize=authorize,
     decipher=decipher,
+    held=held,
     instructions="Agents are named by id: list_agents shows them. A number has one inbound and one outbound agent.",
     tools=(
         Tool(
@@ -405,8 +405,6 @@ PLATFORM = Platform(
             arguments=GetPhoneNumber,
             data=PhoneNumber,
             handler=get_phone_number,
-            read_only=True,
-            idempotent=True,
         ),
         Tool(
             name="create_phone_number",
@@ -419,6 +417,8 @@ PLATFORM = Platform(
             arguments=CreatePhoneNumber,
             data=CreatedPhoneNumber,
             handler=create_phone_number,
+            effect="adds",
+            costs=True,
         ),
         Tool(
             name="list_phone_numbers",
@@ -430,8 +430,6 @@ PLATFORM = Platform(
             arguments=ListPhoneNumbers,
             data=PhoneNumbers,
             handler=list_phone_numbers,
-            read_only=True,
-            idempotent=True,
         ),
         Tool(
             name="list_available_phone_numbers",
@@ -440,8 +438,6 @@ PLATFORM = Platform(
             arguments=ListAvailablePhoneNumbers,
             data=AvailablePhoneNumbers,
             handler=list_available_phone_numbers,
-            read_only=True,
-            idempotent=True,
         ),
         Tool(
             name="import_phone_number",
@@ -453,6 +449,7 @@ PLATFORM = Platform(
             arguments=ImportPhoneNumber,
             data=ImportedPhoneNumber,
             handler=import_phone_number,
+            effect="adds",
         ),
         Tool(
             name="update_phone_number",
@@ -464,8 +461,7 @@ PLATFORM = Platform(
             arguments=UpdatePhoneNumber,
             data=TheNumber,
             handler=update_phone_number,
-            overwrites=True,
-            idempotent=True,
+            effect="changes",
         ),
         Tool(
             name="delete_phone_number",
@@ -477,8 +473,7 @@ PLATFORM = Platform(
             arguments=DeletePhoneNumber,
             data=DeletedPhoneNumber,
             handler=delete_phone_number,
-            removes=True,
-            idempotent=True,
+            effect="removes",
         ),
         Tool(
             name="list_agents",
@@ -487,8 +482,6 @@ PLATFORM = Platform(
             arguments=ListAgents,
             data=Agents,
             handler=list_agents,
-            read_only=True,
-            idempotent=True,
         ),
     ),
     prompts=(

@@ -1,0 +1,367 @@
+"""Writes: written down, sent once, settled if the answer is lost, and never torn off in mid-flight.
+
+A write runs in a task of its own. Whoever asked for it may go away; it goes on, within its deadline, and whoever asks for
+the same meanwhile shares its outcome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+import anyio.to_thread
+
+from phone_number_mcp.errors import (
+    AlreadyExists,
+    FieldProblem,
+    Internal,
+    InvalidArguments,
+    LimitReached,
+    NotFound,
+    OutcomeUnknown,
+    PlatformError,
+    ToolError,
+)
+from phone_number_mcp.journal import Entry, Intent
+from phone_number_mcp.platforms.numbers import as_asked, before_a_write
+from phone_number_mcp.tool import Success
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from phone_number_mcp.api import Api, Call
+    from phone_number_mcp.journal import Journal
+    from phone_number_mcp.platforms import Platform
+    from phone_number_mcp.tool import Arguments, Tool
+
+log = logging.getLogger(__name__)
+
+SENDING = 0.7
+"""The share of a call's time in which the answer must come; the rest is for reading back."""
+LOOK_AGAIN_SECONDS = 1.0
+"""When to look a second time for a write that may still be on its way."""
+LANDED_SECONDS = 60.0
+"""After this long, a write that is not there will not come any more: no gateway waits longer."""
+GRACE_SECONDS = 2.0
+"""How long writes may settle when the server ends: after two seconds, clients kill it."""
+
+_ANSWERED = {500, 503, 200}
+"""Statuses with which the platform itself says that it failed. After any other, the write may still be on its way."""
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A write under way, and what it came to."""
+
+    tool: str
+    fingerprint: str
+    phone_number: str | None
+    idempotency_key: str | None
+    landed: anyio.Event = field(default_factory=anyio.Event)
+    outcome: Success | ToolError | None = None
+
+    async def result(self) -> Success:
+        await self.landed.wait()
+        if isinstance(self.outcome, Success):
+            return self.outcome
+        raise self.outcome or Internal(f"{self.tool} ended without an outcome")
+
+
+class Writes:
+    """Carries writes out, for one account on one platform.
+
+    Args:
+        platform: Where to, and how to read back what it holds.
+        api: The way to it.
+        journal: Opens the journal; it is opened at the first write.
+        max_creates: How many numbers may be created a day; None for no limit.
+    """
+
+    def __init__(self, platform: Platform, api: Api, journal: Callable[[], Journal], max_creates: int | None) -> None:
+        self._platform = platform
+        self._api = api
+        self._open_journal = journal
+        self._max_creates = max_creates
+        self._journal: Journal | None = None
+        self._one_at_a_time = anyio.Lock()
+        self._flights: list[_Flight] = []
+        self._tasks = anyio.create_task_group()
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        await self.settle()
+        self._tasks.cancel_scope.cancel()
+        try:
+            return await self._tasks.__aexit__(kind, error, traceback)
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+
+    async def settle(self) -> None:
+        """Wait for the writes under way, but not for long. What is cut off is in the journal, for the next start."""
+        with anyio.move_on_after(GRACE_SECONDS, shield=True):
+            for flight in list(self._flights):
+                await flight.landed.wait()
+
+    async def run(self, tool: Tool[Any], arguments: Arguments) -> Success:
+        """Carry a write out, or share the outcome of the same one under way.
+
+        Raises:
+            ToolError: As the write ended; `write_outcome` is the truth as far as it could be learnt.
+        """
+        self._api.authorize()  # without credentials there is nothing to write down
+        flight = _Flight(
+            tool=tool.name,
+            fingerprint=_fingerprint(tool, arguments),
+            phone_number=getattr(arguments, "phone_number", None),
+            idempotency_key=getattr(arguments, "idempotency_key", None),
+        )
+        if tool.adds:
+            while under_way := self._same(flight):
+                if under_way.fingerprint == flight.fingerprint:
+                    return await under_way.result()
+                if under_way.idempotency_key and under_way.idempotency_key == flight.idempotency_key:
+                    raise _reused()
+                await under_way.landed.wait()
+        self._flights.append(flight)
+        self._tasks.start_soon(self._fly, flight, tool, arguments)
+        return await flight.result()
+
+    def _same(self, flight: _Flight) -> _Flight | None:
+        """Return the write under way that has the same number or the same key."""
+        for other in self._flights:
+            if other.idempotency_key and other.idempotency_key == flight.idempotency_key:
+                return other
+            if other.phone_number and other.phone_number == flight.phone_number:
+                return other
+        return None
+
+    async def _fly(self, flight: _Flight, tool: Tool[Any], arguments: Arguments) -> None:
+        try:
+            call = self._api.call().hiding(arguments.secrets())
+            flight.outcome = await self._earlier(flight, tool, arguments, call) or await self._send(
+                flight, tool, arguments, call
+            )
+        except ToolError as error:
+            flight.outcome = error
+        except Exception:
+            log.exception("%s failed", tool.name)
+            flight.outcome = Internal(f"{tool.name} failed inside the server")
+        finally:
+            self._flights.remove(flight)
+            flight.landed.set()
+
+    # --- what is known from before ---
+
+    async def _earlier(self, flight: _Flight, tool: Tool[Any], arguments: Arguments, call: Call) -> Success | None:
+        """Return the outcome of an earlier write that this one repeats; None if it is to be sent."""
+        if not tool.adds:
+            return None
+        if flight.idempotency_key and (entry := await self._note("by_key", tool.name, flight.idempotency_key)):
+            if entry.fingerprint != flight.fingerprint:
+                raise _reused()
+            return await self._repeat(entry, arguments, call)
+        if flight.phone_number and (entry := await self._note("unsettled", flight.phone_number)):
+            return await self._settle_earlier(entry, arguments, call)
+        if not flight.phone_number and (entry := await self._note("cut_off", tool.name)):
+            await self._note("end", entry.id, "unknown", code=OutcomeUnknown.code)
+            raise OutcomeUnknown(
+                f"An earlier purchase, begun {_ago(entry)} ago, was cut off: whether a number was bought is unknown. Nothing "
+                "was sent now",
+                hint="Call list_phone_numbers and look for a number that the user did not know of. Then call again.",
+            )
+        if tool.costs and self._max_creates is not None:
+            count = await self._note("count_today", tool.name)
+            if count >= self._max_creates:
+                raise LimitReached(f"{count} numbers were created today, and --max-creates allows {self._max_creates}")
+        return None
+
+    async def _repeat(self, entry: Entry, arguments: Arguments, call: Call) -> Success | None:
+        """Return the first outcome of an idempotency key, with the number read afresh."""
+        if not entry.settled:
+            return await self._settle_earlier(entry, arguments, call)
+        told = f"Nothing was sent: this idempotency_key was used {_ago(entry)} ago"
+        if entry.phone_number is None:
+            return Success({}, warning=f"{told}, and the platform did not say which number it chose")
+        try:
+            return Success(await self._platform.held(call, entry.phone_number), warning=told)
+        except NotFound as error:
+            error.facts["detail"] = f"{told} for {entry.phone_number}, which is gone since"
+            error.facts["outcome"] = "applied"
+            raise
+
+    async def _settle_earlier(self, entry: Entry, arguments: Arguments, call: Call) -> Success | None:
+        """Find out how an earlier write for the number ended; return its outcome, or None if it did not take effect."""
+        begun = f"An earlier {entry.operation}, begun {_ago(entry)} ago, was not settled"
+        age = time.time() - entry.started_at
+        number = entry.phone_number
+        try:
+            held = await self._platform.held(call, number) if number else None
+        except NotFound:
+            if age < LANDED_SECONDS:
+                raise OutcomeUnknown(
+                    f"{begun}: the number is not there, but may still be on its way. Nothing was sent now",
+                    retry_after_seconds=round(LANDED_SECONDS - age, 1),
+                    hint="Wait for retry_after_seconds, then call again: it is looked up first, and sent if it is not there.",
+                ) from None
+            await self._note("end", entry.id, "not_applied")
+            return None
+        except ToolError as error:
+            raise OutcomeUnknown(
+                f"{begun}, and cannot be looked up now: {error.message}. Nothing was sent now"
+            ) from error
+        if held is None:
+            raise OutcomeUnknown(f"{begun}, and the platform chose the number. Nothing was sent now", hint=_LOOK_AT_ALL)
+        await self._note("end", entry.id, "applied")
+        if as_asked(arguments.asked(), held):
+            return Success(held, reconciled=True, warning=f"{begun}; it took effect. Nothing was sent now")
+        raise AlreadyExists(f"{begun}; the number is there, but not as asked now", existing=held)
+
+    # --- sending and settling ---
+
+    async def _send(self, flight: _Flight, tool: Tool[Any], arguments: Arguments, call: Call) -> Success:
+        before = None
+        if tool.adds and flight.phone_number is None and self._platform.every_number:
+            before = await before_a_write(self._platform.every_number(call))
+        intent = Intent(tool.name, flight.phone_number, flight.fingerprint, flight.idempotency_key)
+        id_ = await self._note("begin", intent)
+        try:
+            success = await tool.handler(call.within(SENDING), arguments)
+        except ToolError as error:
+            if error.write_outcome != "unknown":
+                await self._note("end", id_, error.write_outcome, code=error.code)
+                raise
+            lost = error
+        else:
+            await self._note("end", id_, "applied", phone_number=_number_in(success.data))
+            return success
+        try:
+            success = await self._settle(flight, tool, arguments, call, lost, before)
+        except ToolError as error:
+            await self._note("end", id_, error.write_outcome, code=error.code)
+            raise
+        await self._note("end", id_, "applied")
+        return success
+
+    async def _settle(  # noqa: PLR0913, PLR0917  (all that is known of a write whose answer is lost)
+        self,
+        flight: _Flight,
+        tool: Tool[Any],
+        arguments: Arguments,
+        call: Call,
+        lost: ToolError,
+        before: set[str] | None,
+    ) -> Success:
+        """Find out by reading back what became of a write whose answer is lost.
+
+        Raises:
+            ToolError: It surely took no effect (`not_applied`), is there but not as asked, or nobody knows.
+        """
+        if flight.phone_number is None:
+            return await self._settle_without_number(call, lost, before or set())
+        number = flight.phone_number
+        answered = isinstance(lost, PlatformError) and lost.facts.get("http_status") in _ANSWERED
+        for last_look in (False, True):
+            try:
+                held = await self._platform.held(call, number)
+            except NotFound:
+                held = None
+            except ToolError as error:
+                raise _unknown(number, lost, f"reading it back failed too: {error.message}") from error
+            if tool.removes and held is None:
+                return Success({}, reconciled=True)
+            if not tool.removes and held is not None and as_asked(arguments.asked(), held):
+                return Success(held, reconciled=True)
+            if tool.adds and held is not None:
+                raise AlreadyExists(
+                    f"{number} is there, but not as asked. The answer to this call was lost: {lost.message}",
+                    existing=held,
+                    http_status=lost.facts.get("http_status"),
+                    outcome="unknown",
+                )
+            if answered:
+                lost.facts["outcome"] = "not_applied"
+                raise lost
+            if not last_look:
+                await call.sleep(LOOK_AGAIN_SECONDS)
+        raise _unknown(number, lost, "the change is not there, but may still be on its way")
+
+    async def _settle_without_number(self, call: Call, lost: ToolError, before: set[str]) -> Success:
+        """Compare the numbers before and after: the platform chose, so there is no key to read back by."""
+        if self._platform.every_number is None:
+            raise OutcomeUnknown(f"Whether a number was bought is unknown: {lost.message}", hint=_LOOK_AT_ALL)
+        try:
+            after = await self._platform.every_number(call)
+        except ToolError as error:
+            raise OutcomeUnknown(
+                f"Whether a number was bought is unknown: {lost.message}", hint=_LOOK_AT_ALL
+            ) from error
+        if new := sorted(after - before):
+            raise OutcomeUnknown(
+                f"Whether a number was bought is unknown: {lost.message}. New since: {', '.join(new)}",
+                hint=f"Call get_phone_number for {', '.join(new)}. If it is as asked, it is the one: use it, and do not repeat.",
+                detail=f"candidates: {', '.join(new)}",
+                http_status=lost.facts.get("http_status"),
+            ) from lost
+        if isinstance(lost, PlatformError) and lost.facts.get("http_status") in _ANSWERED:
+            lost.facts["outcome"] = "not_applied"
+            raise lost
+        raise OutcomeUnknown(
+            f"Whether a number was bought is unknown: {lost.message}. No new number is there yet", hint=_LOOK_AT_ALL
+        ) from lost
+
+    async def _note(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Do something with the journal, off the event loop, and whole even if the server is ending."""
+        with anyio.CancelScope(shield=True):
+            async with self._one_at_a_time:
+                if self._journal is None:
+                    self._journal = await anyio.to_thread.run_sync(self._open_journal)
+                return await anyio.to_thread.run_sync(partial(getattr(self._journal, method), *args, **kwargs))
+
+
+_LOOK_AT_ALL = "Do not repeat it yet. Wait a minute, call list_phone_numbers, and look for a number that is new."
+
+
+def _unknown(number: str, lost: ToolError, why: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"What became of the write to {number} is unknown: {lost.message}; {why}",
+        detail=lost.facts.get("detail"),
+        http_status=lost.facts.get("http_status"),
+        request_id=lost.facts.get("request_id"),
+        hint=f"Do not repeat it yet. Wait a minute and call get_phone_number for {number}: what is there is the truth.",
+    )
+
+
+def _reused() -> InvalidArguments:
+    problem = "was used for other arguments within the last 7 days; take a new one for a new number"
+    return InvalidArguments(
+        f"idempotency_key {problem}", fields=[FieldProblem(field="idempotency_key", problem=problem)]
+    )
+
+
+def _fingerprint(tool: Tool[Any], arguments: Arguments) -> str:
+    """Return what tells one write from another: the tool and its arguments, less secrets and the key itself."""
+    canonical = json.dumps([tool.name, arguments.fingerprinted()], sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def _number_in(data: Mapping[str, Any]) -> str | None:
+    number = data.get("phone_number")
+    return number if isinstance(number, str) else None
+
+
+def _ago(entry: Entry) -> str:
+    return str(timedelta(seconds=round(max(0, time.time() - entry.started_at))))

@@ -1,0 +1,396 @@
+"""The truth about money: whatever goes wrong, a number is bought once, and the agent learns what happened.
+
+The platform is a real server on a socket that keeps numbers and misbehaves on demand; what was sent is counted there.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from conftest import KEY, SECRET, Connect, Open, command, credentials
+from faulty import Faulty, Held
+from phone_number_mcp.journal import entries
+from test_stdio import content
+from upstream import Answer, Upstream, drop, envelope, http, reply, silence
+from wire import RawClient
+
+pytestmark = pytest.mark.anyio
+NUMBER = "+14155550120"
+WISH = {"phone_number": NUMBER, "nickname": "Side door", "inbound_agent_version": "1", "number_provider": "Twilio"}
+
+
+@pytest.fixture
+def platform(upstream: Upstream) -> Faulty:
+    return Faulty(upstream)
+
+
+def error(message: str = "Database connection failed") -> dict[str, Any]:
+    return {"message": message, "status": "error", "error": message}
+
+
+# --- a write whose answer is lost ---
+
+LOST: dict[str, Answer] = {
+    "drop": drop(),
+    "drop in the middle": drop(http(200, b"{" + b" " * 200)[:60]),
+    "500": reply(500, error()),
+    "502": reply(502, b"<html>"),
+    "503": reply(503, error()),
+    "504": reply(504, b""),
+    "HTML": reply(200, b"<html>"),
+    "cut JSON": reply(200, b'{"message": "Pho'),
+    "no data": reply(200, {"status": "success", "message": "created"}),
+    "no answer": silence(),
+    "200 that says error": reply(200, error()),
+}
+
+
+@pytest.mark.parametrize("fault", LOST)
+async def test_a_create_that_took_effect_is_found_by_reading_back(
+    connect: Connect, platform: Faulty, fault: str
+) -> None:
+    platform.fail(LOST[fault], commits=True)
+    async with connect(
+        "--timeout", "2" if fault == "no answer" else "10", env=credentials(platform.upstream)
+    ) as client:
+        result = content(await client.call_tool("create_phone_number", WISH))
+    assert result == {"data": platform.numbers[NUMBER], "reconciled": True}
+    assert platform.posts == 1
+
+
+@pytest.mark.parametrize("fault", LOST)
+async def test_a_create_that_did_not_is_called_not_applied_or_unknown(
+    connect: Connect, platform: Faulty, fault: str
+) -> None:
+    platform.fail(LOST[fault], commits=False)
+    async with connect(
+        "--timeout", "2" if fault == "no answer" else "10", env=credentials(platform.upstream)
+    ) as client:
+        failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+    told = (failure["code"], failure["outcome"], failure["retryable"])
+    if fault in {"500", "503", "200 that says error"}:  # the platform itself says that it failed, and it is not there
+        assert told == ("platform_error", "not_applied", True)
+    else:  # it may still be on its way
+        assert told == ("outcome_unknown", "unknown", False)
+        assert NUMBER in failure["hint"]
+    assert platform.posts == 1
+
+
+async def test_a_number_that_is_there_but_not_as_asked_is_shown(connect: Connect, platform: Faulty) -> None:
+    platform.numbers[NUMBER] = {"phone_number": NUMBER, "nickname": "Somebody else's"}
+    platform.fail(reply(500, error()), commits=False)
+    async with connect(env=credentials(platform.upstream)) as client:
+        failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+    assert (failure["code"], failure["outcome"], failure["retryable"]) == ("already_exists", "unknown", False)
+    assert failure["existing"] == platform.numbers[NUMBER]
+    assert platform.posts == 1
+
+
+@pytest.mark.parametrize("header", ["7", "Wed, 21 Oct 2099 07:28:00 GMT"])
+async def test_a_429_is_told_with_its_seconds_and_nothing_is_repeated(
+    connect: Connect, platform: Faulty, header: str
+) -> None:
+    platform.fail(reply(429, error("Slow down"), retry_after=header), commits=False)
+    async with connect(env=credentials(platform.upstream)) as client:
+        failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+    assert (failure["code"], failure["outcome"], failure["retryable"]) == ("rate_limited", "not_applied", True)
+    assert failure["retry_after_seconds"] == (7 if header == "7" else 86_400)
+    assert platform.methods == ["POST"]
+
+
+@pytest.mark.parametrize("drift", [{"phone_number": NUMBER}, {"unheard_of": [1], "area_code": "415"}, {}])
+async def test_a_create_that_is_answered_is_a_success_however_the_answer_looks(
+    connect: Connect, platform: Faulty, drift: dict[str, Any]
+) -> None:
+    platform.fail(reply(200, envelope(drift)), commits=True)
+    async with connect(env=credentials(platform.upstream)) as client:
+        assert content(await client.call_tool("create_phone_number", WISH)) == {"data": drift}
+    assert platform.methods == ["POST"]
+
+
+# --- the same write twice ---
+
+
+@pytest.mark.parametrize("times", [2, 20])
+async def test_the_same_create_at_once_is_sent_once_and_shares_its_outcome(
+    connect: Connect, platform: Faulty, times: int
+) -> None:
+    answer = Held(0)
+    platform.fail(answer, commits=True)
+    results: list[dict[str, Any]] = []
+
+    async def create() -> None:
+        results.append(content(await client.call_tool("create_phone_number", WISH)))
+
+    async with connect(env=credentials(platform.upstream)) as client, anyio.create_task_group() as tasks:
+        for _ in range(times):
+            tasks.start_soon(create)
+        await answer.reached.wait()
+        await client.list_tools()  # whatever was sent before this has been read
+        answer.release.set()
+    assert platform.posts == 1
+    assert len(results) == times
+    assert all(result == results[0] for result in results)
+    assert results[0]["data"]["phone_number"] == NUMBER
+
+
+async def test_another_create_of_a_number_under_way_waits_and_is_told_that_it_exists(
+    connect: Connect, platform: Faulty
+) -> None:
+    answer = Held(0)
+    platform.fail(answer, commits=True)
+    results: dict[str, Any] = {}
+
+    async def create(nickname: str) -> None:
+        results[nickname] = content(await client.call_tool("create_phone_number", WISH | {"nickname": nickname}))
+
+    async with connect(env=credentials(platform.upstream)) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(create, "First")
+        await answer.reached.wait()
+        tasks.start_soon(create, "Second")
+        await client.list_tools()
+        platform.work()
+        answer.release.set()
+    assert results["First"]["data"]["nickname"] == "First"
+    assert results["Second"]["error"]["code"] == "already_exists"
+    assert results["Second"]["error"]["existing"]["nickname"] == "First"
+
+
+async def test_an_idempotency_key_is_sent_once_also_after_a_restart(connect: Connect, platform: Faulty) -> None:
+    wish = WISH | {"idempotency_key": "front-desk-1"}
+    async with connect(env=credentials(platform.upstream)) as client:
+        first = content(await client.call_tool("create_phone_number", wish))
+        platform.numbers[NUMBER]["nickname"] = "Renamed since"
+        again = content(await client.call_tool("create_phone_number", wish))
+    async with connect(env=credentials(platform.upstream)) as client:
+        restarted = content(await client.call_tool("create_phone_number", wish))
+        other = content(await client.call_tool("create_phone_number", wish | {"nickname": "Other"}))
+    assert first["data"]["nickname"] == "Side door"
+    assert again["data"] == restarted["data"] == platform.numbers[NUMBER]
+    assert again["warning"].startswith("Nothing was sent: this idempotency_key was used")
+    assert (other["error"]["code"], other["error"]["fields"][0]["field"]) == ("invalid_arguments", "idempotency_key")
+    assert platform.posts == 1
+    assert "idempotency_key" not in platform.upstream.requests[0].json
+
+
+async def test_an_idempotency_key_of_a_write_that_had_no_effect_may_be_used_again(
+    connect: Connect, platform: Faulty
+) -> None:
+    wish = WISH | {"idempotency_key": "front-desk-2"}
+    platform.fail(reply(429, error("Slow down")), commits=False)
+    async with connect(env=credentials(platform.upstream)) as client:
+        refused = content(await client.call_tool("create_phone_number", wish))["error"]
+        assert (refused["outcome"], refused["retryable"]) == ("not_applied", True)
+        platform.work()
+        assert content(await client.call_tool("create_phone_number", wish))["data"]["phone_number"] == NUMBER
+    assert platform.posts == 2
+    assert len(platform.numbers) == 1
+
+
+async def test_a_number_that_is_gone_since_is_said_to_be(connect: Connect, platform: Faulty) -> None:
+    wish = WISH | {"idempotency_key": "front-desk-3"}
+    async with connect(env=credentials(platform.upstream)) as client:
+        await client.call_tool("create_phone_number", wish)
+        platform.numbers.clear()
+        failure = content(await client.call_tool("create_phone_number", wish))["error"]
+    assert (failure["code"], failure["outcome"]) == ("not_found", "applied")
+    assert "gone since" in failure["detail"]
+    assert platform.posts == 1
+
+
+# --- whoever asked goes away ---
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+async def test_a_cancelled_create_goes_on_and_the_next_call_tells_the_truth(
+    raw: Open, platform: Faulty, share: float
+) -> None:
+    answer = Held(share)
+    platform.fail(answer, commits=True)
+    async with raw(env=credentials(platform.upstream)) as client:
+        await client.initialize()
+        await cancelled_create(client, answer)
+        platform.work()
+        again = await client.send_call("create_phone_number", WISH)  # the first is still under way: this one shares it
+        answer.release.set()
+        result = (await client.response(again))["result"]["structuredContent"]
+        assert result["data"]["phone_number"] == NUMBER
+        got = await client.call("get_phone_number", phone_number=NUMBER)
+        assert got["structuredContent"]["data"]["nickname"] == "Side door"
+    assert platform.posts == 1
+
+
+async def cancelled_create(client: RawClient, answer: Held) -> None:
+    id_ = await client.send_call("create_phone_number", WISH)
+    await answer.reached.wait()
+    cancelled = {"requestId": id_, "reason": "the client lost patience"}
+    await client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled})
+    assert "result" in await client.ask("ping")
+
+
+@pytest.mark.parametrize("how", ["end of stdin", signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_server_that_is_ended_lets_a_create_settle(
+    raw: Open, platform: Faulty, own_journal: dict[str, str], how: Any
+) -> None:
+    answer = Held(0.5)
+    platform.fail(answer, commits=True)
+    async with raw(env=credentials(platform.upstream)) as client:
+        await client.initialize()
+        await client.send_call("create_phone_number", WISH)
+        await answer.reached.wait()
+        if isinstance(how, signal.Signals):
+            client.process.send_signal(how)
+        else:
+            await client.close_stdin()
+        answer.release.set()
+        status = await client.process.wait()
+    assert status == (128 + how if isinstance(how, signal.Signals) else 0)
+    assert b"Traceback" not in client.stderr
+    (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"])
+    assert (entry.phone_number, entry.outcome) == (NUMBER, "applied")
+
+
+@pytest.mark.parametrize("commits", [True, False])
+async def test_after_a_kill_in_mid_post_the_next_start_settles_it_first(
+    raw: Open, connect: Connect, platform: Faulty, own_journal: dict[str, str], commits: bool
+) -> None:
+    answer = Held(0)
+    platform.fail(answer, commits=commits)
+    async with raw(env=credentials(platform.upstream)) as client:
+        await client.initialize()
+        await client.send_call("create_phone_number", WISH)
+        await answer.reached.wait()
+        client.process.kill()
+        await client.process.wait()
+    (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"], unsettled=True)
+    assert (entry.phone_number, entry.outcome, entry.ended_at) == (NUMBER, None, None)
+    platform.work()
+    async with connect(env=credentials(platform.upstream)) as restarted:
+        result = content(await restarted.call_tool("create_phone_number", WISH))
+    if commits:
+        assert (result["data"], result["reconciled"]) == (platform.numbers[NUMBER], True)
+        assert "was not settled" in result["warning"]
+    else:  # so soon after, it may still be on its way
+        assert (result["error"]["code"], result["error"]["retryable"]) == ("outcome_unknown", False)
+        assert 0 < result["error"]["retry_after_seconds"] <= 60
+    assert platform.methods == ["POST", "GET"]
+
+
+async def test_a_write_that_surely_did_not_land_is_sent_after_a_minute(
+    connect: Connect, platform: Faulty, own_journal: dict[str, str]
+) -> None:
+    platform.fail(drop(), commits=False)
+    async with connect(env=credentials(platform.upstream)) as client:
+        failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+        assert failure["code"] == "outcome_unknown"
+        platform.work()
+        with sqlite3.connect(own_journal["PHONE_NUMBER_MCP_JOURNAL"]) as database:
+            database.execute("UPDATE writes SET started_at = started_at - 61")
+        database.close()
+        result = content(await client.call_tool("create_phone_number", WISH))
+    assert result == {"data": platform.numbers[NUMBER]}
+    assert platform.posts == 2
+    assert len(platform.numbers) == 1
+
+
+# --- the journal ---
+
+
+async def test_the_journal_holds_no_secret_and_no_argument_but_the_number(
+    connect: Connect, platform: Faulty, own_journal: dict[str, str]
+) -> None:
+    async with connect(env=credentials(platform.upstream)) as client:
+        await client.call_tool("create_phone_number", WISH | {"nickname": "Hidden nickname"})
+        arguments = {
+            "phone_number": "+14155550121",
+            "provider": "twilio",
+            "account_sid": "AC1",
+            "auth_token": "hush-hush",
+        }
+        await client.call_tool("import_phone_number", arguments)
+    place = Path(own_journal["PHONE_NUMBER_MCP_JOURNAL"])
+    assert place.stat().st_mode & 0o077 == 0
+    written = b"".join(file.read_bytes() for file in place.parent.iterdir())
+    assert NUMBER.encode() in written
+    for hidden in (KEY, SECRET, "hush-hush", "Hidden nickname"):
+        assert hidden.encode() not in written
+
+
+async def test_the_command_shows_the_journal_to_a_person_and_to_a_machine(
+    connect: Connect, platform: Faulty, own_journal: dict[str, str]
+) -> None:
+    def journal(*options: str) -> str:
+        done = subprocess.run(
+            command("journal", *options), capture_output=True, text=True, env=own_journal, timeout=60, check=True
+        )
+        assert done.stderr == ""
+        return done.stdout
+
+    assert journal() == "No write has gone out yet.\n"
+    platform.fail(drop(), commits=False)
+    async with connect("--timeout", "1", env=credentials(platform.upstream)) as client:
+        await client.call_tool("create_phone_number", WISH)
+        platform.work()
+        await client.call_tool("create_phone_number", {"phone_number": "+14155550121"})
+    newest, oldest = json.loads(journal("--json"))
+    assert (newest["phone_number"], newest["outcome"]) == ("+14155550121", "applied")
+    assert (oldest["phone_number"], oldest["outcome"], oldest["code"]) == (NUMBER, "unknown", "outcome_unknown")
+    (unsettled,) = json.loads(journal("--json", "--unsettled"))
+    assert unsettled == oldest
+    assert NUMBER in journal()
+    assert "+14155550121" not in journal("--unsettled")
+
+
+async def test_a_journal_that_cannot_be_written_is_said_once_and_the_server_goes_on(
+    raw: Open, platform: Faulty, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    env = credentials(platform.upstream) | {"PHONE_NUMBER_MCP_JOURNAL": str(tmp_path / "file" / "journal")}
+    async with raw(env=env) as client:
+        await client.initialize()
+        for number in (NUMBER, "+14155550121"):
+            result = await client.call("create_phone_number", phone_number=number, idempotency_key=number)
+            assert "data" in result["structuredContent"]
+        again = await client.call("create_phone_number", phone_number=NUMBER, idempotency_key=NUMBER)
+        assert "Nothing was sent" in again["structuredContent"]["warning"]
+    assert client.stderr.count(b"The journal cannot be written") == 1
+    assert platform.posts == 2
+
+
+async def test_a_file_that_is_no_journal_is_not_overwritten(raw: Open, platform: Faulty, tmp_path: Path) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("a precious text " * 100)
+    env = credentials(platform.upstream) | {"PHONE_NUMBER_MCP_JOURNAL": str(precious)}
+    async with raw(env=env) as client:
+        await client.initialize()
+        assert "data" in (await client.call("create_phone_number", **WISH))["structuredContent"]
+    assert b"The journal cannot be written" in client.stderr
+    assert precious.read_text() == "a precious text " * 100
+
+
+# --- limits ---
+
+
+async def test_no_more_numbers_are_created_a_day_than_allowed_also_after_a_restart(
+    connect: Connect, platform: Faulty
+) -> None:
+    numbers = [f"+1415555012{last}" for last in range(4)]
+    platform.fail(reply(400, error("no")), commits=False)
+    async with connect("--max-creates", "2", env=credentials(platform.upstream)) as client:
+        await client.call_tool("create_phone_number", {"phone_number": numbers[3]})  # refused: does not count
+        platform.work()
+        for number in numbers[:2]:
+            assert "data" in content(await client.call_tool("create_phone_number", {"phone_number": number}))
+    async with connect("--max-creates", "2", env=credentials(platform.upstream)) as client:
+        failure = content(await client.call_tool("create_phone_number", {"phone_number": numbers[2]}))["error"]
+    assert (failure["code"], failure["outcome"], failure["retryable"]) == ("limit_reached", "not_applied", False)
+    assert platform.posts == 3
+    assert sorted(platform.numbers) == numbers[:2]
