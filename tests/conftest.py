@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import settings
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
@@ -20,6 +22,12 @@ KEY = "sk_Rk7Zp2Qw9Lx4Vb6Nm1Ts8Jd3Hf5Gc0"
 SECRET = "s3cr3t_Yt6Ue1Oi8Pa3Sd5Fg7Hj2Kl9Zx"
 GOLDENS = Path(__file__).parent / "goldens"
 README = Path(__file__).parent.parent / "README.md"
+
+
+# CI draws the same examples every time: what is found there can be found again. Elsewhere each run draws new ones.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

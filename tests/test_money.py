@@ -38,7 +38,7 @@ creates = st.fixed_dictionaries(
     {
         "number": st.sampled_from(NUMBERS),
         "nickname": st.sampled_from(["Front", "Back"]),
-        "key": st.sampled_from([None, "one", "two"]),
+        "key": st.sampled_from([None, "key one", "key two"]),
         "fault": st.sampled_from(FAULTS),
         "commits": st.sampled_from(["at once", "late", "never"]),
         "reads_fail": st.booleans(),
@@ -55,13 +55,12 @@ class World:
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
     posts: int = 0
     bought: Counter[str] = field(default_factory=Counter)
-    """How many numbers each intent came to."""
+    """How many numbers each nickname came to; with a key, nickname and number are the intent."""
     fault: str = "none"
     commits: str = "at once"
-    late: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    late: list[dict[str, Any]] = field(default_factory=list)
     """What takes effect only later: it was on its way when the connection broke."""
     reads_fail: bool = False
-    intent: str = ""
 
     async def __call__(self, scope: Message, receive: Callable[[], Any], send: Callable[[Message], Any]) -> None:
         body = b""
@@ -80,13 +79,13 @@ class World:
             return
         created = {"phone_number": number, "nickname": wanted.get("nickname")}
         if self.fault not in {"429", "400"} and (self.commits == "at once" or self.fault == "none"):
-            self.keep(self.intent, created)
+            self.keep(created)
         elif self.fault in ON_ITS_WAY and self.commits == "late":
-            self.late.append((self.intent, created))
+            self.late.append(created)
         await self._misbehave(send, created)
 
-    def keep(self, intent: str, created: dict[str, Any]) -> None:
-        self.bought[intent] += 1
+    def keep(self, created: dict[str, Any]) -> None:
+        self.bought[created["nickname"]] += 1
         self.numbers[created["phone_number"]] = created
 
     async def _misbehave(self, send: Callable[[Message], Any], created: dict[str, Any]) -> None:
@@ -147,7 +146,10 @@ async def history(platform: Platform, steps: list[dict[str, Any]], *, keyless: b
             assert len(unknown) <= agent.warned[None]
         else:
             assert unknown <= agent.warned.keys()
-        assert max(world.bought.values(), default=0) <= 1, "one intent bought two numbers"
+        assert world.posts <= agent.calls
+        assert all(count == 1 for nickname, count in world.bought.items() if "key" in nickname), (
+            "one intent, two numbers"
+        )
 
 
 async def _until_restart(
@@ -169,23 +171,21 @@ async def _until_restart(
         while rest:
             step = rest.pop(0)
             number = None if keyless else step["number"]
-            wish = {"phone_number": number, "nickname": step["nickname"], "idempotency_key": step["key"]}
+            key = step["key"]
+            nickname = f"{step['nickname']} {number} {key}" if key else step["nickname"]
+            wish = {"phone_number": number, "nickname": nickname, "idempotency_key": key}
             agent.calls += 1
-            # One intent is one call, or all calls with the same key and the same wish.
-            world.intent = str(wish) if step["key"] else f"call {agent.calls}"
             while world.late:
-                world.keep(*world.late.pop())
+                world.keep(world.late.pop())
             world.fault, world.commits, world.reads_fail = step["fault"], step["commits"], step["reads_fail"]
             goes_away = step["ends"] in {"cancelled", "killed"}
             outcome: Success | ToolError | None = None
-            before = world.posts
             with anyio.move_on_after(0.005 if goes_away else None):
                 try:
                     outcome = await writes.run(tool, tool.read(wish))
                 except ToolError as error:
                     outcome = error
             agent.hear(number, outcome)
-            assert world.posts - before <= 1
             if step["ends"] == "killed":
                 writes._tasks.cancel_scope.cancel()  # noqa: SLF001  (nothing is settled, nothing is written down)
             if step["ends"] in {"killed", "restarted"}:

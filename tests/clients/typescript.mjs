@@ -60,11 +60,12 @@ async function call(client, name, args, code) {
 const LOST = new Set(["platform_error", "invalid_reply", "unreachable"]); // reading back fails as well here
 let passed = 0;
 await connected({ ZUDU_API_KEY: "sk_typescript", ZUDU_API_SECRET: "s3cr3t_typescript", ZUDU_BASE_URL: address }, async (client) => {
-  for (const [name, reply, code] of cases) {
+  for (const [index, [name, reply, code]] of cases.entries()) {
+    const another = `+141555501${10 + index}`; // of its own: a number whose create is open is looked up first
     answer = reply;
     posts = 0;
     await call(client, "get_phone_number", { phone_number: number }, code);
-    await call(client, "create_phone_number", { phone_number: number }, LOST.has(code) ? "outcome_unknown" : code);
+    await call(client, "create_phone_number", { phone_number: another }, LOST.has(code) ? "outcome_unknown" : code);
     assert.equal(posts, 1, `${name}: one POST`);
     passed += 1;
   }
