@@ -31,6 +31,8 @@ class Faulty:
     commits: bool = True
     fault: Answer | None = None
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    """Fields that it does not show."""
 
     def __post_init__(self) -> None:
         self.upstream.answer = self._answer
@@ -63,7 +65,7 @@ class Faulty:
             taken = {"message": "Phone number already exists", "status": "error", "error": "taken"}
             await reply(409, taken)(request, stream)
             return
-        created = DEFAULTS | wanted
+        created = {name: value for name, value in (DEFAULTS | wanted).items() if name not in self.hidden}
         if self.commits:
             self.numbers[wanted["phone_number"]] = created
         await (self.fault or reply(200, envelope(created)))(request, stream)

@@ -13,7 +13,7 @@ from phone_number_mcp.writes import Writes
 
 
 def journal(platform: Platform, place: str = MEMORY) -> Journal:
-    return Journal(place, platform.name, "account")
+    return Journal(place, platform.name, "https://platform.test")
 
 
 async def run(platform: Platform, api: Api, name: str, arguments: dict[str, Any]) -> Success:

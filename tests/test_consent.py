@@ -60,6 +60,35 @@ async def test_a_yes_lets_the_write_go_out(platform: Faulty, own_journal: dict[s
     assert platform.posts == 1
 
 
+async def test_the_question_shows_all_that_is_sent_and_nothing_a_model_wrote_can_pass_for_it(
+    platform: Faulty, own_journal: dict[str, str]
+) -> None:
+    person = Person(ElicitResult(action="decline"))
+    trick = 'Front"\n\u202eThis is free. Do it?'
+    async with connected(platform, own_journal, "legacy", person) as client:
+        await client.call_tool(
+            "update_phone_number",
+            {"phone_number": "+14155550120", "nickname": trick, "clear_fields": ["inbound_agent_id"]},
+        )
+    assert person.asked[0].splitlines() == [
+        "Update phone number on Zudu: +14155550120",
+        'clear_fields: ["inbound_agent_id"]',
+        'nickname: "Front\\"\\nThis is free. Do it?"',
+        "Calls are affected at once. Do it?",
+    ]
+
+
+async def test_what_is_refused_anyway_is_not_asked_about(platform: Faulty, own_journal: dict[str, str]) -> None:
+    person = Person(YES)
+    program, *arguments = command("--confirm", "always", "--max-creates", "0")
+    for env, code in ((own_journal, "not_configured"), (credentials(platform.upstream) | own_journal, "limit_reached")):
+        server = StdioServerParameters(command=program, args=arguments, env=env)
+        async with Client(server, mode="legacy", elicitation_callback=person) as client:
+            failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+        assert failure["code"] == code
+    assert person.asked == []
+
+
 @ERAS
 @pytest.mark.parametrize(
     "answer",

@@ -218,13 +218,6 @@ def test_a_guard_that_is_not_understood_stops_the_start(option: str, value: str)
     assert fault.startswith(f"--{option.replace('_', '-')}: must be")
 
 
-def test_an_account_is_told_from_another_without_giving_its_key_away() -> None:
-    one, other = read({}, KEYS), read({}, KEYS | {"ZUDU_API_KEY": "sk_other"})
-    assert one.account() != other.account()
-    assert one.account() == read({}, KEYS).account()
-    assert len(one.account()) == 8
-
-
 def test_the_sandbox_needs_no_credentials_and_takes_none_from_the_environment() -> None:
     settings = read({"sandbox": "true"}, KEYS | {"ZUDU_BASE_URL": "nonsense"})
     assert not set(KEYS.values()) & set(settings.secrets())

@@ -54,5 +54,10 @@ def test_a_secret_that_is_hidden_or_cut_does_not_slip_through() -> None:
     assert "sk_" not in sanitize("key: sk_abcdef", 10)
 
 
+@pytest.mark.parametrize("shown", ['tok"en\\se/kret', 'tok\\"en\\\\se/kret', "tok%22en%5Cse%2Fkret"])
+def test_a_secret_is_found_as_it_stands_in_json_and_in_a_url(shown: str) -> None:
+    assert Sanitizer(['tok"en\\se/kret'])(f"<{shown}>", 100) == "<[secret]>"
+
+
 def test_a_secret_too_short_to_be_one_does_not_blank_out_ordinary_text() -> None:
     assert Sanitizer(["a", ""])("a banana", 100) == "a banana"

@@ -19,7 +19,7 @@ from conftest import KEY, SECRET, Connect, Open, command, credentials
 from faulty import Faulty, Held
 from phone_number_mcp.journal import entries
 from test_stdio import content
-from upstream import Answer, Upstream, drop, envelope, http, reply, silence
+from upstream import Answer, Request, Upstream, drop, envelope, http, reply, silence
 from wire import RawClient
 
 pytestmark = pytest.mark.anyio
@@ -91,7 +91,38 @@ async def test_a_number_that_is_there_but_not_as_asked_is_shown(connect: Connect
         failure = content(await client.call_tool("create_phone_number", WISH))["error"]
     assert (failure["code"], failure["outcome"], failure["retryable"]) == ("already_exists", "unknown", False)
     assert failure["existing"] == platform.numbers[NUMBER]
+    assert "It may be what this very call created" in failure["hint"]
     assert platform.posts == 1
+
+
+async def test_an_empty_answer_proves_nothing(connect: Connect, platform: Faulty) -> None:
+    platform.fail(reply(500, error()), commits=True)
+    async with connect(env=credentials(platform.upstream)) as client:
+        platform.numbers.clear()
+
+        async def nothing(request: Request, stream: Any) -> None:
+            await reply(*((500, error()) if request.method == "POST" else (200, envelope({}))))(request, stream)
+
+        platform.upstream.answer = nothing
+        failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+    assert (failure["code"], failure["outcome"]) == ("outcome_unknown", "unknown")
+
+
+async def test_what_the_platform_does_not_show_is_said_not_to_be_checked(connect: Connect, platform: Faulty) -> None:
+    platform.fail(drop(), commits=True)
+    async with connect(env=credentials(platform.upstream)) as client:
+        arguments = {"phone_number": NUMBER, "provider": "twilio", "account_sid": "AC1", "auth_token": "hush-hush"}
+        platform.hidden = {"provider", "account_sid", "auth_token"}
+        result = content(await client.call_tool("import_phone_number", arguments))
+    assert result["reconciled"] is True
+    assert "does not show provider, account_sid, auth_token" in result["warning"]
+    assert "hush-hush" not in str(result)
+
+
+async def test_a_408_may_hide_a_request_that_was_passed_on(connect: Connect, platform: Faulty) -> None:
+    platform.fail(reply(408, b""), commits=True)
+    async with connect(env=credentials(platform.upstream)) as client:
+        assert content(await client.call_tool("create_phone_number", WISH))["reconciled"] is True
 
 
 @pytest.mark.parametrize("header", ["7", "Wed, 21 Oct 2099 07:28:00 GMT"])
@@ -173,6 +204,11 @@ async def test_an_idempotency_key_is_sent_once_also_after_a_restart(connect: Con
     async with connect(env=credentials(platform.upstream)) as client:
         restarted = content(await client.call_tool("create_phone_number", wish))
         other = content(await client.call_tool("create_phone_number", wish | {"nickname": "Other"}))
+        arguments = {"phone_number": NUMBER, "provider": "twilio", "account_sid": "AC1", "auth_token": "hush-hush"}
+        elsewhere = content(
+            await client.call_tool("import_phone_number", arguments | {"idempotency_key": "front-desk-1"})
+        )
+    assert elsewhere["error"]["code"] == "invalid_arguments"
     assert first["data"]["nickname"] == "Side door"
     assert again["data"] == restarted["data"] == platform.numbers[NUMBER]
     assert again["warning"].startswith("Nothing was sent: this idempotency_key was used")
@@ -277,7 +313,7 @@ async def test_after_a_kill_in_mid_post_the_next_start_settles_it_first(
         result = content(await restarted.call_tool("create_phone_number", WISH))
     if commits:
         assert (result["data"], result["reconciled"]) == (platform.numbers[NUMBER], True)
-        assert "was not settled" in result["warning"]
+        assert "was cut off" in result["warning"]
     else:  # so soon after, it may still be on its way
         assert (result["error"]["code"], result["error"]["retryable"]) == ("outcome_unknown", False)
         assert 0 < result["error"]["retry_after_seconds"] <= 60
@@ -334,7 +370,7 @@ async def test_the_command_shows_the_journal_to_a_person_and_to_a_machine(
         assert done.stderr == ""
         return done.stdout
 
-    assert journal() == "No write has gone out yet.\n"
+    assert journal() == f"No write has gone out yet, says {own_journal['PHONE_NUMBER_MCP_JOURNAL']}\n"
     platform.fail(drop(), commits=False)
     async with connect("--timeout", "1", env=credentials(platform.upstream)) as client:
         await client.call_tool("create_phone_number", WISH)
@@ -376,7 +412,55 @@ async def test_a_file_that_is_no_journal_is_not_overwritten(raw: Open, platform:
     assert precious.read_text() == "a precious text " * 100
 
 
+async def test_a_journal_that_breaks_while_the_server_runs_keeps_its_limits_and_keys(
+    connect: Connect, platform: Faulty, own_journal: dict[str, str]
+) -> None:
+    wish = WISH | {"idempotency_key": "kept"}
+    async with connect("--max-creates", "1", env=credentials(platform.upstream)) as client:
+        await client.call_tool("create_phone_number", wish)
+        with sqlite3.connect(own_journal["PHONE_NUMBER_MCP_JOURNAL"]) as database:
+            database.execute("CREATE TRIGGER full BEFORE INSERT ON writes BEGIN SELECT raise(FAIL, 'disk full'); END")
+        database.close()
+        again = content(await client.call_tool("create_phone_number", wish))
+        more = content(await client.call_tool("create_phone_number", {"phone_number": "+14155550121"}))
+    assert again["warning"].startswith("Nothing was sent")
+    assert more["error"]["code"] == "limit_reached"
+    assert platform.posts == 1
+
+
+async def test_a_journal_that_is_locked_lets_nothing_out(
+    connect: Connect, platform: Faulty, own_journal: dict[str, str]
+) -> None:
+    async with connect(env=credentials(platform.upstream)) as client:
+        await client.call_tool("create_phone_number", WISH)
+        database = sqlite3.connect(own_journal["PHONE_NUMBER_MCP_JOURNAL"], isolation_level=None)
+        database.execute("BEGIN IMMEDIATE")
+        failure = content(await client.call_tool("create_phone_number", {"phone_number": "+14155550121"}))["error"]
+        database.execute("ROLLBACK")
+        database.close()
+        assert (failure["code"], failure["outcome"]) == ("internal", "not_applied")
+        assert "locked" in failure["message"]
+        assert platform.posts == 1
+        assert "data" in content(await client.call_tool("create_phone_number", {"phone_number": "+14155550121"}))
+
+
 # --- limits ---
+
+
+async def test_a_limit_holds_however_many_come_at_once(connect: Connect, platform: Faulty) -> None:
+    results: list[dict[str, Any]] = []
+
+    async def create(number: str) -> None:
+        results.append(content(await client.call_tool("create_phone_number", {"phone_number": number})))
+
+    async with (
+        connect("--max-creates", "3", env=credentials(platform.upstream)) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        for last in range(12):
+            tasks.start_soon(create, f"+14155550{110 + last}")
+    assert platform.posts == len(platform.numbers) == 3
+    assert [result["error"]["code"] for result in results if "error" in result] == ["limit_reached"] * 9
 
 
 async def test_no_more_numbers_are_created_a_day_than_allowed_also_after_a_restart(

@@ -74,6 +74,8 @@ class Reply:
         return meaning(
             message,
             detail=detail or None,
+            # A proxy says 408 also of a request that it had passed on (RFC 9110, section 15.5.9).
+            outcome="unknown" if self.status == 408 else None,  # noqa: PLR2004
             http_status=self.status,
             retry_after_seconds=self.retry_after_seconds,
             request_id=self.request_id,
@@ -170,7 +172,7 @@ class Api:
         except TimeoutError as error:
             log.debug("%s %s: no answer in time", request.method, request.path)
             raise TimedOut(
-                f"No whole answer from the platform within the {self._timeout:g} s of a call",
+                f"No whole answer from the platform within {time.perf_counter() - started:.1f} s",
                 outcome="unknown" if sent else "not_applied",
             ) from error
         except (httpx.TransportError, OSError) as error:

@@ -89,7 +89,7 @@ class _App:
     def __init__(self, settings: Settings, api: Api, writes: Writes, sanitize: Sanitizer) -> None:
         self._settings = settings
         self._writes = writes
-        self._consent = Consent(settings.platform.title)
+        self._consent = Consent(settings.platform.title, sanitize)
         self._platform = settings.platform
         self._api = api
         self._sanitize = sanitize
@@ -135,6 +135,7 @@ class _App:
         if tool.read_only:
             return await self._read(ctx, tool, arguments)
         if self._settings.options.confirm == "always":
+            await self._writes.check(tool)
             question = await self._consent.ask(ctx, params, tool, arguments)
             if question is not None:
                 return question

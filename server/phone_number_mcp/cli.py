@@ -47,9 +47,7 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
     try:
         settings = read(given, os.environ)
     except ConfigurationError as error:
-        faults = "".join(f"\n  {fault}" for fault in error.faults)
-        sys.stderr.write(f"phone-number-mcp cannot start with this configuration:{faults}\n")
-        return USAGE_ERROR
+        return _refuse(error.faults)
 
     import anyio  # noqa: PLC0415
 
@@ -87,12 +85,18 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse(faults: Sequence[str]) -> int:
+    listed = "".join(f"\n  {fault}" for fault in faults)
+    sys.stderr.write(f"phone-number-mcp cannot start with this configuration:{listed}\n")
+    return USAGE_ERROR
+
+
 def _journal(settings: Settings) -> Journal:
     from phone_number_mcp.journal import MEMORY, Journal, default_place  # noqa: PLC0415  (the first write needs it)
 
     options = settings.options
     place = options.journal or (MEMORY if options.sandbox else default_place())
-    return Journal(place, settings.platform.name, settings.account())
+    return Journal(place, settings.platform.name, settings.base_url)
 
 
 async def _end_on_signal(writes: Writes) -> None:
@@ -109,8 +113,14 @@ async def _end_on_signal(writes: Writes) -> None:
 
 def _show_journal(arguments: argparse.Namespace) -> int:
     from phone_number_mcp.journal import default_place, show  # noqa: PLC0415
+    from phone_number_mcp.settings import ConfigurationError, read  # noqa: PLC0415
 
-    place = arguments.journal or os.environ.get("PHONE_NUMBER_MCP_JOURNAL") or default_place()
+    try:
+        # As the server reads it; what else it needs does not matter here.
+        settings = read({"sandbox": "true"} | ({"journal": arguments.journal} if arguments.journal else {}), os.environ)
+    except ConfigurationError as error:
+        return _refuse(error.faults)
+    place = settings.options.journal or default_place()
     return show(place, as_json=arguments.json, unsettled=arguments.unsettled)
 
 
@@ -186,13 +196,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="", description="without one: serve MCP over stdio")
 
     demo = commands.add_parser("demo", help="watch a client use the server, against the sandbox", allow_abbrev=False)
-    demo.add_argument("--platform", choices=tuple(PLATFORMS), metavar="NAME", help="zudu (default) or retell")
+    names = " or ".join(PLATFORMS)
+    demo.add_argument("--platform", type=_platform, metavar="NAME", default=argparse.SUPPRESS, help=names)
     demo.set_defaults(run=_demo)
 
     journal = commands.add_parser("journal", help="show which writes went out and how each ended", allow_abbrev=False)
     journal.add_argument("--json", action="store_true", help="for a machine: one JSON array")
     journal.add_argument("--unsettled", action="store_true", help="only writes of which the outcome is not known")
-    journal.add_argument("--journal", metavar="PATH", help="another journal than the user's own")
+    journal.add_argument(
+        "--journal", metavar="PATH", default=argparse.SUPPRESS, help="another journal than the user's own"
+    )
     journal.set_defaults(run=_show_journal)
 
     sandbox = commands.add_parser("sandbox", help="serve the simulated platforms over HTTP", allow_abbrev=False)
@@ -202,10 +215,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(value: str) -> int:
-    port = int(value)
-    if not 0 <= port <= 65535:  # noqa: PLR2004  (a TCP port, RFC 9293)
-        raise ValueError
-    return port
+    if not value.isdecimal() or int(value) > 65535:  # noqa: PLR2004  (a TCP port, RFC 9293)
+        raise argparse.ArgumentTypeError("must be a port, 0 to 65535")
+    return int(value)
+
+
+def _platform(value: str) -> str:
+    if value not in PLATFORMS:
+        raise argparse.ArgumentTypeError(f"must be {' or '.join(PLATFORMS)}")
+    return value
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------

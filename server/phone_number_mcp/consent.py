@@ -6,6 +6,7 @@ question (`InputRequiredResult`), and the client calls again with what the perso
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from phone_number_mcp.errors import Declined
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
+    from phone_number_mcp.text import Sanitizer
     from phone_number_mcp.tool import Arguments, Tool
 
 QUESTION = "consent"
@@ -26,6 +28,8 @@ QUESTION = "consent"
 PATIENCE_SECONDS = 600.0
 """How long an answer may take in the stateless era."""
 _MAX_OPEN = 1000
+_MAX_SHOWN = 500
+"""Characters of one value in a question."""
 
 _FORM: types.ElicitRequestedSchema = {
     "type": "object",
@@ -43,10 +47,12 @@ class Consent:
 
     Args:
         platform: As people know it.
+        sanitize: Applied to what a model wrote, before a person sees it.
     """
 
-    def __init__(self, platform: str) -> None:
+    def __init__(self, platform: str, sanitize: Sanitizer) -> None:
         self._platform = platform
+        self._sanitize = sanitize
         self._open: dict[str, tuple[float, str, dict[str, Any]]] = {}
 
     async def ask(
@@ -84,15 +90,24 @@ class Consent:
         return None
 
     def _question(self, tool: Tool[Any], arguments: Arguments) -> str:
-        number = getattr(arguments, "phone_number", None) or "any free number"
+        """Return what is asked: everything that will be sent, less secrets, each on a line of its own.
+
+        What a model wrote is shown as JSON: it cannot pass for a part of the question.
+        """
         given = arguments.fingerprinted()
-        more = ", ".join(
-            f"{name}: {value}"
+        number = given.pop("phone_number", None) or "any number that the platform chooses"
+        given.pop("confirm_phone_number", None)
+        lines = [f"{tool.title} on {self._platform}: {self._sanitize(str(number), _MAX_SHOWN)}"]
+        lines += [
+            f"{name}: {self._sanitize(json.dumps(value, ensure_ascii=False), _MAX_SHOWN)}"
             for name, value in given.items()
-            if name not in {"phone_number", "confirm_phone_number"} and isinstance(value, str | int | float)
-        )
-        warning = "This may cost money. " if tool.costs else "This cannot be undone. " if tool.removes else ""
-        return f"{tool.title} {number} on {self._platform}{f' ({more})' if more else ''}? {warning}Calls are affected at once."
+        ]
+        if tool.costs:
+            lines.append("This may cost money.")
+        if tool.removes:
+            lines.append("This cannot be undone.")
+        lines.append("Calls are affected at once. Do it?")
+        return "\n".join(lines)
 
     # --- the stateless era: the question and its answer are two calls ---
 

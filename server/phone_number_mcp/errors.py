@@ -181,7 +181,10 @@ class AlreadyExists(Rejected):
     """409, or a 4xx whose text says that it exists."""
 
     code = "already_exists"
-    when = "409, or a 4xx that says so: the platform holds it already, and `existing` shows it. Nothing was changed."
+    when = (
+        "409, or a 4xx that says so: the platform holds it already, and `existing` shows it. "
+        "Also a write whose answer was lost, if what is there is other than asked (`unknown`)."
+    )
     hint = (
         "Nothing was created or changed. Compare `existing` with what the user asked for: "
         "if it fits, use it; if not, ask the user before doing anything else."

@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,14 +27,14 @@ MEMORY = ":memory:"
 KEY_DAYS = 7
 """How long an idempotency key is remembered."""
 _DAY = 86_400.0
-_BUSY_SECONDS = 2.0
+_BUSY_SECONDS = 5.0
 _VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS writes (
     id              INTEGER PRIMARY KEY,
     platform        TEXT NOT NULL,
-    account         TEXT NOT NULL,  -- a fingerprint of address and key: one user may have several accounts
+    address         TEXT NOT NULL,  -- of the platform: a staging one is another
     operation       TEXT NOT NULL,
     phone_number    TEXT,           -- null until known: the platform may choose it
     fingerprint     TEXT NOT NULL,  -- of the arguments, less secrets
@@ -42,10 +42,16 @@ CREATE TABLE IF NOT EXISTS writes (
     started_at      REAL NOT NULL,  -- seconds since 1970, UTC
     ended_at        REAL,           -- null: under way, or cut off
     outcome         TEXT,           -- applied, not_applied, unknown
-    code            TEXT            -- of the error, if one was told
+    code            TEXT,           -- of the error, if there was one
+    chosen          INTEGER NOT NULL, -- whether the platform chooses the number
+    told            INTEGER NOT NULL DEFAULT 0 -- whether somebody was there to hear how it ended
 );
-CREATE INDEX IF NOT EXISTS writes_by_number ON writes (platform, account, phone_number);
-CREATE INDEX IF NOT EXISTS writes_by_key ON writes (platform, account, idempotency_key);
+CREATE INDEX IF NOT EXISTS writes_by_number ON writes (platform, address, phone_number);
+CREATE INDEX IF NOT EXISTS writes_by_key ON writes (platform, address, idempotency_key);
+"""
+
+_TODAY = """
+SELECT count(*) FROM writes WHERE platform = ? AND operation = ? AND started_at >= ? AND outcome IS NOT 'not_applied'
 """
 
 
@@ -55,7 +61,7 @@ class Entry:
 
     id: int
     platform: str
-    account: str
+    address: str
     operation: str
     phone_number: str | None
     fingerprint: str
@@ -64,11 +70,18 @@ class Entry:
     ended_at: float | None
     outcome: Outcome | None
     code: str | None
+    chosen: bool
+    told: bool
 
     @property
     def settled(self) -> bool:
         """Whether it is known if it took effect."""
         return self.outcome in {"applied", "not_applied"}
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something left to say of it: it is not settled, or it took effect and nobody was told."""
+        return not self.settled or (self.outcome == "applied" and not self.told)
 
 
 @dataclass(frozen=True)
@@ -81,33 +94,65 @@ class Intent:
     idempotency_key: str | None = None
 
 
+class LimitExceededError(Exception):
+    """As many writes as allowed went out today."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} today")
+        self.count = count
+
+
+class BusyError(Exception):
+    """Another process holds the journal for so long that nothing could be written down."""
+
+
 class Journal:
-    """The writes of one account on one platform. Its methods block for a few milliseconds: call them in a thread.
+    """The writes on one platform. Its methods block for a few milliseconds: call them in a thread.
 
     Args:
         place: A path, or `:memory:`. What cannot be opened or written is said once, in the log, and the journal goes on in
-            memory.
+            memory, with what it could still read.
         platform: The platform's name.
-        account: A fingerprint of the account.
+        address: Where the platform is.
     """
 
-    def __init__(self, place: str, platform: str, account: str) -> None:
-        self._scope = (platform, account)
+    def __init__(self, place: str, platform: str, address: str) -> None:
+        self._scope = (platform, address)
         self._lock = threading.Lock()
-        self._database = self._open(place)
+        try:
+            self._database = connect(place)
+        except (sqlite3.Error, OSError) as error:
+            self._database = connect(MEMORY)
+            _warn(error)
 
-    def begin(self, intent: Intent) -> int:
-        """Write down that a write is about to go out, and return its id. When this returns it is on disk."""
-        row = (
-            *self._scope,
-            intent.operation,
-            intent.phone_number,
-            intent.fingerprint,
-            intent.idempotency_key,
-            time.time(),
-        )
-        columns = "platform, account, operation, phone_number, fingerprint, idempotency_key, started_at"
-        written = self._execute(f"INSERT INTO writes ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id", row)  # noqa: S608  (the columns are ours)
+    def begin(self, intent: Intent, limit: int | None = None) -> int:
+        """Write down that a write is about to go out, and return its id. When this returns it is on disk.
+
+        Args:
+            intent: The write.
+            limit: How many of its operation may go out a day; counted and written down in one step, whoever else counts.
+
+        Raises:
+            LimitExceededError: So many went out already.
+            BusyError: It could not be written down.
+        """
+        number = intent.phone_number
+        row = {
+            "id": time.time_ns(),  # its own in every journal: one that goes on in memory may hear of writes begun on disk
+            "platform": self._scope[0],
+            "address": self._scope[1],
+            "operation": intent.operation,
+            "phone_number": number,
+            "fingerprint": intent.fingerprint,
+            "idempotency_key": intent.idempotency_key,
+            "started_at": time.time(),
+            "chosen": number is None,
+        }
+        columns, values = ", ".join(row), ", ".join("?" * len(row))
+        statement = f"INSERT INTO writes ({columns}) SELECT {values} WHERE ? IS NULL OR ({_TODAY}) < ? RETURNING id"
+        written = self._execute(statement, (*row.values(), limit, *self._today(intent.operation), limit))
+        if not written:
+            raise LimitExceededError(self.count_today(intent.operation))
         return int(written[0][0])
 
     def end(self, id_: int, outcome: Outcome, *, code: str | None = None, phone_number: str | None = None) -> None:
@@ -124,30 +169,36 @@ class Journal:
             (time.time(), outcome, code, phone_number, id_),
         )
 
-    def by_key(self, operation: str, key: str) -> Entry | None:
+    def tell(self, id_: int) -> None:
+        """Write down that somebody was told how a write ended."""
+        self._execute("UPDATE writes SET told = 1 WHERE id = ?", (id_,))
+
+    def by_key(self, key: str) -> Entry | None:
         """Return the latest write with an idempotency key that may have taken effect, of the last seven days."""
         return self._latest(
-            "operation = ? AND idempotency_key = ? AND started_at > ? AND outcome IS NOT 'not_applied'",
-            operation, key, time.time() - KEY_DAYS * _DAY,
-        )  # fmt: skip
+            "idempotency_key = ? AND started_at > ? AND outcome IS NOT 'not_applied'",
+            key,
+            time.time() - KEY_DAYS * _DAY,
+        )
 
-    def unsettled(self, phone_number: str) -> Entry | None:
-        """Return the latest write that added a number, if it is not known whether it took effect."""
+    def by_number(self, phone_number: str) -> Entry | None:
+        """Return the latest write that added a number, if there is something left to say of it."""
         found = self._latest(
             "phone_number = ? AND operation IN ('create_phone_number', 'import_phone_number')", phone_number
         )
-        return found if found and not found.settled else None
+        return found if found and found.open else None
 
-    def cut_off(self, operation: str) -> Entry | None:
-        """Return the latest write without a number that was under way when a server ended, and that nobody was told of."""
-        return self._latest("operation = ? AND phone_number IS NULL AND ended_at IS NULL", operation)
+    def untold(self, operation: str) -> Entry | None:
+        """Return the latest write for which the platform chooses the number, if it may have taken effect untold."""
+        return self._latest("operation = ? AND chosen AND NOT told AND outcome IS NOT 'not_applied'", operation)
 
     def count_today(self, operation: str) -> int:
-        """Return how many writes may have taken effect since midnight UTC, on this platform, whatever the account."""
-        midnight = time.time() // _DAY * _DAY
-        where = "platform = ? AND operation = ? AND started_at >= ? AND outcome IS NOT 'not_applied'"
-        (found,) = self._execute(f"SELECT count(*) FROM writes WHERE {where}", (self._scope[0], operation, midnight))  # noqa: S608
+        """Return how many writes may have taken effect since midnight UTC, on this platform, wherever it is."""
+        (found,) = self._execute(_TODAY, self._today(operation))
         return int(found[0])
+
+    def _today(self, operation: str) -> tuple[str, str, float]:
+        return self._scope[0], operation, time.time() // _DAY * _DAY
 
     def close(self) -> None:
         """Close the database."""
@@ -155,28 +206,41 @@ class Journal:
             self._database.close()
 
     def _latest(self, where: str, *values: Any) -> Entry | None:
-        statement = f"SELECT * FROM writes WHERE platform = ? AND account = ? AND {where} ORDER BY id DESC LIMIT 1"  # noqa: S608
+        statement = f"SELECT * FROM writes WHERE platform = ? AND address = ? AND {where} ORDER BY id DESC LIMIT 1"  # noqa: S608
         rows = self._execute(statement, (*self._scope, *values))
-        return Entry(*rows[0]) if rows else None
+        return _entry(rows[0]) if rows else None
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         with self._lock:
             try:
                 return self._database.execute(statement, values).fetchall()
             except sqlite3.Error as error:
-                self._go_on_in_memory(error)
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                    raise BusyError("the journal is locked by another process") from error
+                _warn(error)
+                self._database = _in_memory(self._database)
                 return self._database.execute(statement, values).fetchall()
 
-    def _open(self, place: str) -> sqlite3.Connection:
-        try:
-            return connect(place)
-        except (sqlite3.Error, OSError) as error:
-            return self._go_on_in_memory(error)
 
-    def _go_on_in_memory(self, error: Exception) -> sqlite3.Connection:
-        log.warning("The journal cannot be written (%s): it goes on in memory and is lost when the server ends", error)
-        self._database = connect(MEMORY)
-        return self._database
+def _warn(error: Exception) -> None:
+    log.warning("The journal cannot be written (%s): it goes on in memory and is lost when the server ends", error)
+
+
+def _in_memory(broken: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a journal in memory, with what could be read of a broken one: its limits and keys go on to hold."""
+    memory = connect(MEMORY)
+    try:
+        rows = broken.execute("SELECT * FROM writes").fetchall()
+        memory.executemany(f"INSERT INTO writes VALUES ({', '.join('?' * len(rows[0]))})", rows) if rows else None  # noqa: S608
+        broken.close()
+    except sqlite3.Error:
+        log.warning("What the journal held cannot be read")
+    return memory
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    entry = Entry(*row)
+    return replace(entry, chosen=bool(entry.chosen), told=bool(entry.told))  # SQLite has no booleans
 
 
 def connect(place: str, *, mode: Literal["rwc", "ro"] = "rwc") -> sqlite3.Connection:
@@ -226,7 +290,7 @@ def entries(place: str, *, unsettled: bool = False) -> list[Entry]:
         rows = database.execute("SELECT * FROM writes ORDER BY id DESC").fetchall()
     finally:
         database.close()
-    return [entry for entry in (Entry(*row) for row in rows) if not (unsettled and entry.settled)]
+    return [entry for entry in map(_entry, rows) if not (unsettled and entry.settled)]
 
 
 def show(place: str, *, as_json: bool, unsettled: bool) -> int:
@@ -249,7 +313,7 @@ def show(place: str, *, as_json: bool, unsettled: bool) -> int:
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
         return 0
     if not found:
-        sys.stdout.write("Nothing unsettled.\n" if unsettled else "No write has gone out yet.\n")
+        sys.stdout.write(f"{'Nothing unsettled' if unsettled else 'No write has gone out yet'}, says {place}\n")
         return 0
 
     from rich.console import Console  # noqa: PLC0415  (only a person needs it)

@@ -5,7 +5,6 @@ No value is ever shown in a fault: what stands in the wrong variable may be a se
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,7 +100,12 @@ class Options(BaseModel):
     @field_validator("tools", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        names = tuple(filter(None, (part.strip() for part in value.split(","))))
+        if not names:
+            raise ValueError("names no tool; leave it out to offer all")
+        return names
 
 
 @dataclass(frozen=True)
@@ -131,11 +135,6 @@ class Settings:
                 f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set, so {self.platform.title} cannot be called"
             )
         return self.platform.authorize({name: value.get_secret_value() for name, value in self.credentials.items()})
-
-    def account(self) -> str:
-        """Return what tells this account from another, in a form that gives no secret away."""
-        named = "\n".join([self.base_url, *self.secrets()])
-        return hashlib.sha256(named.encode()).hexdigest()[:8]
 
     def secrets(self) -> list[str]:
         """Return the values that no output may hold."""

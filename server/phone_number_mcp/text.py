@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 # What may hide in text or take a terminal over. Whole escape sequences go first, so that "\x1b[31m" leaves no "[31m".
 _ESCAPES = re.compile(
@@ -40,8 +42,12 @@ class Sanitizer:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = {secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH}
+        # As they are, and as they stand in JSON inside a text and in a URL.
+        known |= {json.dumps(secret)[1:-1] for secret in known} | {quote(secret, safe="") for secret in known}
+        known |= {json.dumps(form)[1:-1] for form in known}
         # Longest first: where one secret holds another, the whole of it goes.
-        self._secrets = sorted({s for s in secrets if len(s) >= MIN_SECRET_LENGTH}, key=len, reverse=True)
+        self._secrets = sorted(known, key=len, reverse=True)
 
     def also(self, secrets: Iterable[str]) -> Sanitizer:
         """Return one that keeps more secrets out."""

@@ -10,6 +10,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     SecretStr,
@@ -22,6 +23,7 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
 from phone_number_mcp.errors import Failure, FieldProblem, InvalidArguments
+from phone_number_mcp.text import MIN_SECRET_LENGTH
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails, core_schema
@@ -33,7 +35,13 @@ MAX_PROBLEMS = 20
 """How many problems with the arguments one error names: a caller may send a hundred thousand unknown ones."""
 
 
-Secret = Annotated[SecretStr, WithJsonSchema({"type": "string"})]
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < MIN_SECRET_LENGTH:  # it could not be kept out of ordinary text
+        raise ValueError("is too short to be a secret")
+    return value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_long_enough), WithJsonSchema({"type": "string"})]
 """An argument that goes to the platform and nowhere else."""
 
 

@@ -23,14 +23,15 @@ from phone_number_mcp.errors import (
     FieldProblem,
     Internal,
     InvalidArguments,
+    InvalidReply,
     LimitReached,
     NotFound,
     OutcomeUnknown,
     PlatformError,
     ToolError,
 )
-from phone_number_mcp.journal import Entry, Intent
-from phone_number_mcp.platforms.numbers import as_asked, before_a_write
+from phone_number_mcp.journal import BusyError, Entry, Intent, LimitExceededError
+from phone_number_mcp.platforms.numbers import as_asked, before_a_write, not_shown
 from phone_number_mcp.tool import Success
 
 if TYPE_CHECKING:
@@ -67,6 +68,24 @@ class _Flight:
     idempotency_key: str | None
     landed: anyio.Event = field(default_factory=anyio.Event)
     outcome: Success | ToolError | None = None
+    noted: int | None = None
+    """Its place in the journal."""
+
+    def conflicts_with(self, other: _Flight) -> bool:
+        """Whether the two cannot be under way at once: they have the number or the key in common, or neither has a number.
+
+        Purchases without a number go one by one: what is new in the list must be of one of them.
+        """
+        if self.idempotency_key and self.idempotency_key == other.idempotency_key:
+            return True
+        return self.phone_number == other.phone_number
+
+    def repeated_by(self, other: _Flight) -> bool:
+        """Whether another is the same intent: the same arguments, unless two keys say that two are wanted."""
+        if self.fingerprint != other.fingerprint:
+            return False
+        two_keys = self.idempotency_key and other.idempotency_key and self.idempotency_key != other.idempotency_key
+        return self.phone_number is not None or not two_keys
 
     async def result(self) -> Success:
         await self.landed.wait()
@@ -130,24 +149,53 @@ class Writes:
             idempotency_key=getattr(arguments, "idempotency_key", None),
         )
         if tool.adds:
-            while under_way := self._same(flight):
-                if under_way.fingerprint == flight.fingerprint:
-                    return await under_way.result()
+            while under_way := self._conflicting(flight):
+                if under_way.repeated_by(flight):
+                    return await self._share(under_way, flight)
                 if under_way.idempotency_key and under_way.idempotency_key == flight.idempotency_key:
                     raise _reused()
                 await under_way.landed.wait()
         self._flights.append(flight)
         self._tasks.start_soon(self._fly, flight, tool, arguments)
-        return await flight.result()
+        return await self._told(flight)
 
-    def _same(self, flight: _Flight) -> _Flight | None:
-        """Return the write under way that has the same number or the same key."""
-        for other in self._flights:
-            if other.idempotency_key and other.idempotency_key == flight.idempotency_key:
-                return other
-            if other.phone_number and other.phone_number == flight.phone_number:
-                return other
-        return None
+    async def check(self, tool: Tool[Any]) -> None:
+        """Refuse what would be refused anyway, before a person is asked about it.
+
+        Raises:
+            NotConfigured: There are no credentials.
+            LimitReached: As many numbers as allowed were created today.
+        """
+        self._api.authorize()
+        if tool.costs and self._max_creates is not None:
+            count = await self._note("count_today", tool.name)
+            if count >= self._max_creates:
+                raise self._limit_reached(count)
+
+    def _limit_reached(self, count: int) -> LimitReached:
+        return LimitReached(f"{count} numbers were created today, and --max-creates allows {self._max_creates}")
+
+    async def _share(self, under_way: _Flight, flight: _Flight) -> Success:
+        """Return what the same write under way comes to; the key of the one that joins is used up as well."""
+        success = await self._told(under_way)
+        if flight.idempotency_key and flight.idempotency_key != under_way.idempotency_key:
+            number = flight.phone_number or _number_in(success.data)
+            id_ = await self._note("begin", Intent(flight.tool, number, flight.fingerprint, flight.idempotency_key))
+            await self._note("end", id_, "applied")
+            await self._note("tell", id_)
+        return success
+
+    async def _told(self, flight: _Flight) -> Success:
+        """Return what a write came to, and write down that somebody was there to hear it."""
+        try:
+            return await flight.result()
+        finally:
+            if flight.landed.is_set() and flight.noted is not None:
+                await self._note("tell", flight.noted)
+
+    def _conflicting(self, flight: _Flight) -> _Flight | None:
+        """Return the write under way that a new one repeats, or has to wait for."""
+        return next((other for other in self._flights if other.conflicts_with(flight)), None)
 
     async def _fly(self, flight: _Flight, tool: Tool[Any], arguments: Arguments) -> None:
         try:
@@ -170,23 +218,14 @@ class Writes:
         """Return the outcome of an earlier write that this one repeats; None if it is to be sent."""
         if not tool.adds:
             return None
-        if flight.idempotency_key and (entry := await self._note("by_key", tool.name, flight.idempotency_key)):
+        if flight.idempotency_key and (entry := await self._note("by_key", flight.idempotency_key)):
             if entry.fingerprint != flight.fingerprint:
                 raise _reused()
             return await self._repeat(entry, arguments, call)
-        if flight.phone_number and (entry := await self._note("unsettled", flight.phone_number)):
+        if flight.phone_number and (entry := await self._note("by_number", flight.phone_number)):
             return await self._settle_earlier(entry, arguments, call)
-        if not flight.phone_number and (entry := await self._note("cut_off", tool.name)):
-            await self._note("end", entry.id, "unknown", code=OutcomeUnknown.code)
-            raise OutcomeUnknown(
-                f"An earlier purchase, begun {_ago(entry)} ago, was cut off: whether a number was bought is unknown. Nothing "
-                "was sent now",
-                hint="Call list_phone_numbers and look for a number that the user did not know of. Then call again.",
-            )
-        if tool.costs and self._max_creates is not None:
-            count = await self._note("count_today", tool.name)
-            if count >= self._max_creates:
-                raise LimitReached(f"{count} numbers were created today, and --max-creates allows {self._max_creates}")
+        if not flight.phone_number and (entry := await self._note("untold", tool.name)):
+            return await self._tell_earlier(entry, flight, call)
         return None
 
     async def _repeat(self, entry: Entry, arguments: Arguments, call: Call) -> Success | None:
@@ -197,20 +236,24 @@ class Writes:
         if entry.phone_number is None:
             return Success({}, warning=f"{told}, and the platform did not say which number it chose")
         try:
-            return Success(await self._platform.held(call, entry.phone_number), warning=told)
+            return Success(await self._held(call, entry.phone_number), warning=told)
         except NotFound as error:
             error.facts["detail"] = f"{told} for {entry.phone_number}, which is gone since"
             error.facts["outcome"] = "applied"
             raise
 
     async def _settle_earlier(self, entry: Entry, arguments: Arguments, call: Call) -> Success | None:
-        """Find out how an earlier write for the number ended; return its outcome, or None if it did not take effect."""
-        begun = f"An earlier {entry.operation}, begun {_ago(entry)} ago, was not settled"
+        """Find out how an earlier write for the number ended; return its outcome, or None if there is nothing to say."""
+        begun = f"An earlier {entry.operation}, begun {_ago(entry)} ago, {_left_open(entry)}"
         age = time.time() - entry.started_at
-        number = entry.phone_number
+        if entry.phone_number is None:
+            raise OutcomeUnknown(f"{begun}, and the platform chose the number. Nothing was sent now", hint=_LOOK_AT_ALL)
         try:
-            held = await self._platform.held(call, number) if number else None
+            held = await self._held(call, entry.phone_number)
         except NotFound:
+            if entry.outcome == "applied":  # it was there, and is gone since
+                await self._note("tell", entry.id)
+                return None
             if age < LANDED_SECONDS:
                 raise OutcomeUnknown(
                     f"{begun}: the number is not there, but may still be on its way. Nothing was sent now",
@@ -223,12 +266,39 @@ class Writes:
             raise OutcomeUnknown(
                 f"{begun}, and cannot be looked up now: {error.message}. Nothing was sent now"
             ) from error
-        if held is None:
-            raise OutcomeUnknown(f"{begun}, and the platform chose the number. Nothing was sent now", hint=_LOOK_AT_ALL)
         await self._note("end", entry.id, "applied")
+        await self._note("tell", entry.id)
         if as_asked(arguments.asked(), held):
             return Success(held, reconciled=True, warning=f"{begun}; it took effect. Nothing was sent now")
         raise AlreadyExists(f"{begun}; the number is there, but not as asked now", existing=held)
+
+    async def _tell_earlier(self, entry: Entry, flight: _Flight, call: Call) -> Success:
+        """Tell of an earlier purchase whose number the platform chose and of which nobody was told; nothing is sent now."""
+        begun = f"An earlier purchase, begun {_ago(entry)} ago, {_left_open(entry)}"
+        await self._note("tell", entry.id)
+        if entry.outcome != "applied" or entry.phone_number is None:
+            if not entry.settled:
+                await self._note("end", entry.id, "unknown", code=OutcomeUnknown.code)
+            raise OutcomeUnknown(
+                f"{begun}: whether a number was bought is unknown. Nothing was sent now", hint=_LOOK_AND_REPEAT
+            )
+        try:
+            held = await self._held(call, entry.phone_number)
+        except ToolError:
+            held = {"phone_number": entry.phone_number}
+        told = f"{begun}: it bought {entry.phone_number}. Nothing was sent now"
+        if entry.fingerprint == flight.fingerprint:
+            return Success(held, reconciled=True, warning=told)
+        raise AlreadyExists(
+            told, existing=held, hint="Tell the user of it. If another number is wanted as well, call again."
+        )
+
+    async def _held(self, call: Call, phone_number: str) -> dict[str, Any]:
+        """Return what the platform holds, if that is the number that was asked for: an empty answer proves nothing."""
+        held = await self._platform.held(call, phone_number)
+        if held.get("phone_number") != phone_number:
+            raise InvalidReply("The platform's answer is not about this number")
+        return held
 
     # --- sending and settling ---
 
@@ -237,7 +307,11 @@ class Writes:
         if tool.adds and flight.phone_number is None and self._platform.every_number:
             before = await before_a_write(self._platform.every_number(call))
         intent = Intent(tool.name, flight.phone_number, flight.fingerprint, flight.idempotency_key)
-        id_ = await self._note("begin", intent)
+        try:
+            limit = self._max_creates if tool.costs else None
+            flight.noted = id_ = await self._note("begin", intent, limit)
+        except LimitExceededError as error:
+            raise self._limit_reached(error.count) from None
         try:
             success = await tool.handler(call.within(SENDING), arguments)
         except ToolError as error:
@@ -276,22 +350,15 @@ class Writes:
         answered = isinstance(lost, PlatformError) and lost.facts.get("http_status") in _ANSWERED
         for last_look in (False, True):
             try:
-                held = await self._platform.held(call, number)
+                held = await self._held(call, number)
             except NotFound:
                 held = None
             except ToolError as error:
                 raise _unknown(number, lost, f"reading it back failed too: {error.message}") from error
             if tool.removes and held is None:
                 return Success({}, reconciled=True)
-            if not tool.removes and held is not None and as_asked(arguments.asked(), held):
-                return Success(held, reconciled=True)
-            if tool.adds and held is not None:
-                raise AlreadyExists(
-                    f"{number} is there, but not as asked. The answer to this call was lost: {lost.message}",
-                    existing=held,
-                    http_status=lost.facts.get("http_status"),
-                    outcome="unknown",
-                )
+            if not tool.removes and held is not None:
+                return _judge(tool, arguments, held, lost)
             if answered:
                 lost.facts["outcome"] = "not_applied"
                 raise lost
@@ -324,15 +391,58 @@ class Writes:
         ) from lost
 
     async def _note(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Do something with the journal, off the event loop, and whole even if the server is ending."""
+        """Do something with the journal, off the event loop, and whole even if the server is ending.
+
+        Raises:
+            Internal: The journal is locked, so nothing may be sent. How a write ended may stay unwritten: then it is open,
+                and the next one looks.
+        """
         with anyio.CancelScope(shield=True):
             async with self._one_at_a_time:
                 if self._journal is None:
                     self._journal = await anyio.to_thread.run_sync(self._open_journal)
-                return await anyio.to_thread.run_sync(partial(getattr(self._journal, method), *args, **kwargs))
+                try:
+                    return await anyio.to_thread.run_sync(partial(getattr(self._journal, method), *args, **kwargs))
+                except BusyError as error:
+                    if method in {"end", "tell"}:
+                        log.warning("How a write ended could not be written down: %s", error)
+                        return None
+                    raise Internal(
+                        "The journal is locked by another process, so nothing was sent",
+                        outcome="not_applied",
+                        hint="Nothing was sent. Try again in a little while; if it stays, tell the person who runs this server.",
+                    ) from error
 
 
+_LOOK_AND_REPEAT = "Call list_phone_numbers and look for a number that the user did not know of. Then call again."
 _LOOK_AT_ALL = "Do not repeat it yet. Wait a minute, call list_phone_numbers, and look for a number that is new."
+
+
+def _judge(tool: Tool[Any], arguments: Arguments, held: dict[str, Any], lost: ToolError) -> Success:
+    """Return the success that a number proves, or raise what it leaves open."""
+    number, asked = str(held.get("phone_number")), arguments.asked()
+    unseen = not_shown(arguments.sent(), asked, held)
+    if as_asked(asked, held) and (tool.adds or not unseen):
+        told = f"The platform does not show {', '.join(unseen)}, so that could not be checked"
+        return Success(held, reconciled=True, warning=told if unseen else None)
+    if tool.adds:
+        raise _other_than_asked(number, lost, held)
+    raise _unknown(number, lost, "what is there now is not wholly what was asked, or cannot be compared")
+
+
+def _other_than_asked(number: str, lost: ToolError, held: dict[str, Any]) -> AlreadyExists:
+    return AlreadyExists(
+        f"{number} is there, but not quite as asked. The answer to this call was lost: {lost.message}",
+        existing=held,
+        http_status=lost.facts.get("http_status"),
+        outcome="unknown",
+        hint="It may be what this very call created, with values that the platform changed. Do not create it again: compare "
+        "`existing` with what the user asked for, tell them what differs, and mend it with update_phone_number.",
+    )
+
+
+def _left_open(entry: Entry) -> str:
+    return "was told to nobody" if entry.settled else "was cut off" if entry.ended_at is None else "was not settled"
 
 
 def _unknown(number: str, lost: ToolError, why: str) -> OutcomeUnknown:

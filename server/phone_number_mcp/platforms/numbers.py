@@ -162,27 +162,34 @@ _SAME_WEIGHT = 1e-6
 
 
 def as_asked(asked: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
-    """Return whether a number is as it was asked for.
-
-    What the platform does not show cannot be compared, and does not count.
-    """
+    """Return whether a number is as it was asked for, as far as the platform shows it; see `not_shown`."""
     return all(
         _same(value, held[name], loosely=name in _SPELLED_LOOSELY) for name, value in asked.items() if name in held
     )
+
+
+def not_shown(sent: Iterable[str], asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
+    """Return what cannot be compared: secrets, and what the platform does not show. What is cleared may be left out."""
+    return [name for name in sent if name not in asked or (name not in held and asked[name] not in (None, []))]
 
 
 def _same(asked: Any, held: Any, *, loosely: bool = False) -> bool:
     if not asked and not held and asked not in (0, False) and held not in (0, False):
         return True  # nothing is null, "" or []
     if isinstance(asked, list) and isinstance(held, list):
-        return len(asked) == len(held) and all(_same(one, other) for one, other in zip(asked, held, strict=True))
+        left = list(held)  # in any order
+        for one in asked:
+            found = next((place for place, other in enumerate(left) if _same(one, other)), None)
+            if found is None:
+                return False
+            del left[found]
+        return not left
     if isinstance(asked, dict) and isinstance(held, dict):
         return all(_same(value, held.get(name)) for name, value in asked.items())
     if isinstance(asked, int | float) and isinstance(held, int | float):
         return abs(asked - held) <= _SAME_WEIGHT
-    if loosely:
-        return str(asked).lower().replace("_", "-") == str(held).lower().replace("_", "-")
-    return str(asked) == str(held)  # a version may come back as "3"
+    one, other = str(asked), str(held)  # a version may come back as "3"
+    return one == other or (loosely and one.lower().replace("_", "-") == other.lower().replace("_", "-"))
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------

@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TAG = re.compile(r"[a-z0-9_-]{1,20}")
-_LOST_PLUS = 10_000_000  # a number from here on is a phone number that lost its `+`; below, an extension such as 1001
+_LOST_PLUS = re.compile(r"00[0-9]+|[0-9]{10,}")  # a phone number without its `+`; shorter is an extension, such as 1001
 
 
 def _identifier(value: Any) -> str:
     """Read E.164 as everywhere, and take what else numbers are called: Retell imports "1001" as it stands."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LOST_PLUS:
-        return str(value)
-    if isinstance(value, str) and _IDENTIFIER.fullmatch(value.strip()):
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        value = str(value)
+    if isinstance(value, str) and _IDENTIFIER.fullmatch(value.strip()) and not _LOST_PLUS.fullmatch(value.strip()):
         return value.strip()
     return parse(value)
 
