@@ -44,12 +44,15 @@ def error_codes() -> str:
     every = [
         found for found in vars(errors).values() if isinstance(found, type) and issubclass(found, errors.ToolError)
     ]
-    rows = [
-        (f"`{error.code}`", error.when, "yes, later" if error.retryable else "no", f"`{error.outcome}`")
-        for error in every
-        if error is not errors.ToolError
-    ]
-    return _table("code | when | try the same call again? | for a write, `outcome`", rows)
+    rows = []
+    for error in every:
+        if error is errors.ToolError:
+            continue
+        again = "yes, later" if error.retryable else "no"
+        settled = error.retryable and error.outcome == "unknown"
+        write = "`not_applied`; else it is settled, or becomes `outcome_unknown`" if settled else f"`{error.outcome}`"
+        rows.append((f"`{error.code}`", error.when, again, write))
+    return _table("code | when | ask again? (a write only if `retryable`) | for a write, `outcome`", rows)
 
 
 def settings() -> str:

@@ -40,6 +40,9 @@ def test_help_names_every_option_and_every_command() -> None:
     [
         (["--api-key", "sk_abcdef"], "there is no option --api-key. Credentials are read from the environment"),
         (["--api-key=sk_abcdef"], "there is no option --api-key. Credentials are read from the environment"),
+        (["-ksk_abcdef"], "there is no option that is not in --help"),
+        (["--sk_abcdef"], "there is no option that is not in --help"),
+        (["--api-key:sk_abcdef"], "Credentials are read from the environment"),
         (["--verbose"], "there is no option --verbose"),
         (["sk_abcdef"], "there is no such command"),
         (["--sandbox=sk_abcdef"], "argument --sandbox"),

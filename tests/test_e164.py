@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from phone_number_mcp.e164 import parse
 
-E164 = st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True)
+E164 = st.from_regex(r"\+(?:[2-9][1-9]{3}[0-9]{3,11}|1[2-9][0-8][02-9][2-9][0-9]{6})", fullmatch=True)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_number_with_its_country_code_is_read_however_it_is_written(written: s
     assert parse(written) == "+14155550100"
 
 
-@pytest.mark.parametrize("reserved", ["+442079460000", "+447700900123", "+14155550199"])
+@pytest.mark.parametrize("reserved", ["+442079460000", "+447700900123", "+14155550199", "+390612345678"])
 def test_reserved_test_ranges_are_numbers_too(reserved: str) -> None:
     assert parse(reserved) == reserved
 
@@ -55,9 +55,16 @@ def test_reserved_test_ranges_are_numbers_too(reserved: str) -> None:
         ("tel:+14155550100;ext=5", "has an extension"),
         ("+1 415 555 CALL", "has letters in it"),
         ("+44 (0)20 7946 0000", 'can be read in more than one way; did you mean "+442079460000"?'),
-        ("+14155550100 / +14155550101", "is not a phone number"),
+        ("+14155550100 / +14155550101", "more than one number"),
+        ("+4402079460000", 'did you mean "+442079460000"?'),
+        ("+1 (0) 415 555 0100", "after +1 there are ten digits"),
+        ("+1 415 555 0100 / 2", "more than one number"),
+        ("+1 555-0100", "after +1 there are ten digits"),
+        ("+1415555010", "after +1 there are ten digits"),
+        ("+11155550100", "after +1 there are ten digits"),
+        ("+1 415 555 0100#", "more than one number, or a code"),
         ("+1415", "must have 7 to 15 digits"),
-        ("+1234567890123456", "must have 7 to 15 digits"),
+        ("+2234567890123456", "must have 7 to 15 digits"),
         ("+", "is not a phone number"),
         ("", "has no country code"),
         ("+1" + "0" * 100, "is too long"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_settings_never_show_a_secret() -> None:
 
 
 @pytest.mark.parametrize("placeholder", ["${ZUDU_API_KEY}", "${env:X}", "${input:key}", "$ZUDU_API_KEY", "%ZUDU_API_KEY%",
-                                         "{{key}}", "<your key>", "", "  ", "${user_config.api_key}"])  # fmt: skip
+                                         "{{key}}", "<your key>", "sk_…", "", "  ", "${user_config.api_key}"])  # fmt: skip
 def test_a_placeholder_that_nobody_filled_in_counts_as_not_set(placeholder: str) -> None:
     settings = read({}, KEYS | {"ZUDU_API_KEY": placeholder, "PHONE_NUMBER_MCP_TIMEOUT": placeholder})
     with pytest.raises(NotConfigured, match=r"^ZUDU_API_KEY is not set"):
@@ -145,6 +146,7 @@ def test_a_key_that_cannot_be_a_header_is_refused_without_being_shown(key: str, 
         ("https://", "must be an https address"),
         ("https://user:sk_abcdef@api.zudu.ai", "no user"),
         ("https://api.zudu.ai?x=1", "no query"),
+        ("https://api.zudu.ai#", "no fragment"),
         ("https://api.zudu.ai:port", "is not a web address"),
         ("https://api.zudu.ai/a b", "must be an https address"),
         ("http://127.0.0.1.example.com", "must be https"),
@@ -161,6 +163,17 @@ def test_a_base_url_that_would_leak_credentials_or_cannot_work_is_refused(url: s
 )
 def test_https_and_loopback_are_taken(url: str) -> None:
     assert read({}, {"ZUDU_BASE_URL": url}).base_url == url
+
+
+def test_a_guard_with_a_typo_in_its_name_stops_the_start() -> None:
+    (fault,) = faults({}, {"PHONE_NUMBER_MCP_READONLY": "1"})
+    assert fault == "PHONE_NUMBER_MCP_READONLY: is no setting; did you mean PHONE_NUMBER_MCP_READ_ONLY?"
+
+
+def test_a_pipe_in_place_of_a_file_does_not_keep_the_start_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (fault,) = faults({}, {"ZUDU_API_KEY_FILE": str(tmp_path / "pipe")})
+    assert fault == "ZUDU_API_KEY_FILE: is not a file"
 
 
 def test_every_fault_is_named_at_once_and_no_value_is_shown() -> None:

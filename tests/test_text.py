@@ -23,6 +23,7 @@ from phone_number_mcp.text import Sanitizer
         ("\x1bc\x07\x08", ""),
         ("one\r\ntwo\tthree\u2028four", "one two three four"),
         ("a\u202eb\u2066c\u200bd\ufeffe\u00adf", "abcdef"),
+        ("a\ufe0fb\U0001d173c", "abc"),
         ("a\U000e0041\U000e0042b", "ab"),
         ("a\ud800b", "a\ufffdb"),
     ],

@@ -169,21 +169,10 @@ class Api:
                     extensions={"trace": trace},
                 ) as response:
                     raw, problem = await _read(response)
-        except TimeoutError as error:
-            log.debug("%s %s: no answer in time", request.method, request.path)
-            raise TimedOut(
-                f"No whole answer from the platform within {time.perf_counter() - started:.1f} s",
-                outcome="unknown" if sent else "not_applied",
-            ) from error
-        except (httpx.TransportError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
             log.debug("%s %s: %s", request.method, request.path, type(error).__name__)
-            if sent:
-                lost = "The connection broke before the platform's answer was whole"
-                raise Unreachable(lost, outcome="unknown") from error
-            reason = sanitize(str(error), 200) or type(error).__name__
-            raise Unreachable(
-                f"No connection to {self._base_url}: {reason}. Nothing was sent", outcome="not_applied"
-            ) from error
+            raise self._lost(error, sent=sent, seconds=time.perf_counter() - started, sanitize=sanitize) from error
+        client.cookies.clear()  # nothing of one answer goes into the next request
         milliseconds = (time.perf_counter() - started) * 1000
         log.debug(
             "%s %s: %d, %d bytes, %.0f ms", request.method, request.path, response.status_code, len(raw), milliseconds
@@ -202,6 +191,20 @@ class Api:
             retry_after_seconds=_retry_after(response.headers.get("retry-after")),
             request_id=sanitize(response.headers.get("x-request-id", ""), 200) or None,
         )
+
+    def _lost(self, error: Exception, *, sent: bool, seconds: float, sanitize: Sanitizer) -> ToolError:
+        """Return what it means that there is no whole answer."""
+        import httpx  # noqa: PLC0415
+
+        if isinstance(error, TimeoutError):
+            message = f"No whole answer from the platform within {seconds:.1f} s"
+            return TimedOut(message, outcome="unknown" if sent else "not_applied")
+        if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(_DISCONNECTED):
+            return InvalidReply("The platform's answer is not HTTP as it should be")
+        if sent:
+            return Unreachable("The connection broke before the platform's answer was whole", outcome="unknown")
+        reason = sanitize(str(error), 200) or type(error).__name__
+        return Unreachable(f"No connection to {self._base_url}: {reason}. Nothing was sent", outcome="not_applied")
 
     def _open(self) -> httpx.AsyncClient:
         import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
@@ -330,6 +333,8 @@ class Call:
         return self._api.decipher(reply)
 
 
+_DISCONNECTED = ("Server disconnected", "peer closed connection")
+"""How httpx begins to say that the other side hung up; else the answer itself is at fault."""
 TRIES = 3
 _FIRST_WAIT = 0.5  # seconds; doubled for each further try
 _PASSING = {429, 500, 502, 503, 504}
@@ -414,6 +419,8 @@ async def _read(response: httpx.Response) -> tuple[bytes, str | None]:
                 body += inflate.decompress(chunk, MAX_REPLY_BYTES + 1 - len(body))
             except zlib.error:
                 return b"", "its compression is broken"
+            if inflate.eof and len(body) <= MAX_REPLY_BYTES:
+                break  # whatever comes behind is no part of it
         if len(body) > MAX_REPLY_BYTES:
             return b"", f"it is larger than {MAX_REPLY_BYTES // 1024} KiB"
     if inflate is not None and not inflate.eof:

@@ -160,7 +160,9 @@ class _Parser(argparse.ArgumentParser):
             name for part in self._given if (name := part.partition("=")[0]).startswith("-") and name not in known
         ]
         if unknown:
-            message = f"there is no option {unknown[0]}"
+            # Shown only if it can be no secret: a word of letters.
+            shown = unknown[0] if re.fullmatch(r"--[a-z]+(?:-[a-z]+)*", unknown[0]) else "that is not in --help"
+            message = f"there is no option {shown}"
             if re.search("key|secret|token|password|credential", unknown[0], re.IGNORECASE):
                 message += ". Credentials are read from the environment, never from the command line"
         elif "unrecognized" in message or "invalid choice" in message:

@@ -32,8 +32,8 @@ def parse(value: object) -> str:
         raise ValueError(f"must be a string, not a number{_suggest(str(value))}")
     if not isinstance(value, str):  # pydantic reports a ValueError, and lets a TypeError through as a bug
         raise ValueError('must be a string such as "+14155550100"')
-    if _E164.fullmatch(value):
-        return value
+    if _E164.fullmatch(value) and "0" not in value[2:5]:  # a 0 there may be a trunk prefix, as in +44 020
+        return _plausible(value)
     if len(value) > _LONGEST:
         raise ValueError('is too long for a phone number; write it as in "+14155550100"')
     return _parse_leniently(value)
@@ -47,6 +47,8 @@ def _parse_leniently(value: str) -> str:
         )
     if any(char.isalpha() for char in text):
         raise ValueError("has letters in it: write the digits that they stand for, after asking the user")
+    if any(char in "/#*" for char in text):
+        raise ValueError("holds more than one number, or a code; write one number, after asking the user which")
     digits = "".join(str(int(char)) for char in text if char.isdecimal())
     first = next((char for char in text if char.isprintable() and not char.isspace() and char not in "(["), "")
     if first not in {"+", "\N{FULLWIDTH PLUS SIGN}"}:
@@ -55,14 +57,26 @@ def _parse_leniently(value: str) -> str:
     import phonenumbers  # noqa: PLC0415  (25 ms that most numbers, which come in E.164, never need)
 
     try:
-        number = phonenumbers.format_number(phonenumbers.parse(text, None), phonenumbers.PhoneNumberFormat.E164)
+        number = str(phonenumbers.format_number(phonenumbers.parse(text, None), phonenumbers.PhoneNumberFormat.E164))
     except phonenumbers.NumberParseException:
+        if _E164.fullmatch(value):  # a country code that the library does not know yet
+            return value
         raise ValueError('is not a phone number; write it in E.164, as in "+14155550100"') from None
     if not _E164.fullmatch(number):
         raise ValueError("must have 7 to 15 digits, the country code included")
     if number[1:] != digits:  # something was dropped or put in, such as the (0) of +44 (0)20
-        raise ValueError(f'can be read in more than one way; did you mean "{number}"? Ask the user')
-    return str(number)
+        likely = f'; did you mean "{number}"?' if len(digits) - len(number[1:]) <= 1 else "."
+        raise ValueError(f"can be read in more than one way{likely} Ask the user")
+    return _plausible(number)
+
+
+def _plausible(number: str) -> str:
+    """Return a number, if its country code is one whose form never varies or is not known to be wrong."""
+    if number.startswith("+1") and not _NANP.fullmatch(number[2:]):  # https://www.nanpa.com: NPA-NXX-XXXX
+        raise ValueError(
+            "is no number of the US, Canada or the Caribbean: after +1 there are ten digits, area code first"
+        )
+    return number
 
 
 def _suggest(digits: str) -> str:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 PREFIX = "PHONE_NUMBER_MCP_"
 
-# "${X}", "${env:X}", "${{ X }}", "$X", "%X%", "{{X}}", "<your key>": what is left when a client's configuration was
+# "${X}", "${env:X}", "${{ X }}", "$X", "%X%", "{{X}}", "<your key>", "sk_…": what is left when a client's configuration was
 # copied from an example, or the client does not substitute. It counts as not set.
-_PLACEHOLDER = re.compile(r"\$\{.*\}|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\$\{.*\}|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|.*…", re.DOTALL)
 _MAX_SECRET_FILE = 64 * 1024  # bytes; so that a wrong path such as /dev/zero ends
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -167,6 +167,7 @@ def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
         # Go on with what can be used, to name the other faults as well.
         wrong = {detail["loc"][0] for detail in details}
         chosen = Options.model_validate({k: v for k, v in {**given, **options}.items() if k not in wrong})
+    faults += _unknown_variables(environ)
     platform = load(chosen.platform)
     known = [tool.name for tool in platform.tools]
     if unknown := [name for name in chosen.tools or () if name not in known]:
@@ -189,6 +190,18 @@ def _get(environ: Mapping[str, str], name: str) -> str | None:
     """Return a variable's value; None if it is not set, blank, or a placeholder that nobody filled in."""
     value = environ.get(name)
     return None if value is None or not value.strip() or _PLACEHOLDER.fullmatch(value.strip()) else value
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Name variables that look like settings and are none: a guard with a typo in its name would guard nothing."""
+    known = [variable(name) for name in Options.model_fields]
+    unknown = [name for name in environ if name.startswith(PREFIX) and name not in known]
+    if not unknown:
+        return []
+    import difflib  # noqa: PLC0415  (only a fault needs it)
+
+    nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0) for name in unknown}
+    return [f"{name}: is no setting; did you mean {nearest[name][0]}?" for name in sorted(unknown)]
 
 
 def _fault(detail: ErrorDetails, sources: Mapping[str, str]) -> str:
@@ -221,7 +234,7 @@ def _base_url(platform: Platform, environ: Mapping[str, str], faults: list[str])
         or " " in value
     ):
         faults.append(f"{name}: must be an https address such as {platform.base_url}")
-    elif url.username is not None or url.query or url.fragment:
+    elif url.username is not None or "?" in value or "#" in value:
         faults.append(f"{name}: must be scheme, host, port and path only: no user, no query, no fragment")
     elif url.scheme == "http" and host not in _LOOPBACK:
         faults.append(
@@ -255,6 +268,8 @@ def _read_secret(path: Path) -> str:
         ValueError: It holds no secret; the message never shows what it does hold.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep the start waiting
+            raise ValueError("is not a file")
         with path.open("rb") as file:
             content = file.read(_MAX_SECRET_FILE + 1)
     except OSError as error:

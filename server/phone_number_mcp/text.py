@@ -24,6 +24,7 @@ _HIDDEN = re.compile(
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # invisible by design
     "\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"  # zero-width, bidi marks, embeddings, isolates
     "\ufff9-\ufffb"  # interlinear annotation
+    "\ufe00-\ufe0f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U00013430-\U0001343f"  # selectors, format controls
     "\U000e0000-\U000e0fff"  # tag characters and supplementary variation selectors
     "]+"
 )
@@ -46,6 +47,7 @@ class Sanitizer:
         # As they are, and as they stand in JSON inside a text and in a URL.
         known |= {json.dumps(secret)[1:-1] for secret in known} | {quote(secret, safe="") for secret in known}
         known |= {json.dumps(form)[1:-1] for form in known}
+        known |= {form.replace("/", "\\/") for form in known}  # as PHP writes JSON
         # Longest first: where one secret holds another, the whole of it goes.
         self._secrets = sorted(known, key=len, reverse=True)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, ToolError
+from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, NotFound, ToolError
 from phone_number_mcp.tool import Arguments, Prompt
 
 # --- arguments --------------------------------------------------------------------------------------------------------
@@ -150,11 +150,12 @@ def _ids(binding: Any) -> str:
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 _EXISTS = re.compile(r"\b(?:already (?:exists|in use|registered|taken|been)|exists already|duplicate)\b", re.IGNORECASE)
+_A_NUMBER = re.compile(r"\bnumber\b|\+[1-9][0-9]{6}", re.IGNORECASE)
 
 
 def says_it_exists(text: str) -> bool:
-    """Return whether a platform's words mean that it has the number already."""
-    return _EXISTS.search(text) is not None
+    """Return whether a platform's words mean that it has the number already, and not that a trunk is in use, say."""
+    return _EXISTS.search(text) is not None and _A_NUMBER.search(text) is not None
 
 
 _SPELLED_LOOSELY = {"phone_number_type", "number_provider"}
@@ -208,6 +209,11 @@ async def adding(write: Awaitable[Any], look_up: Callable[[], Awaitable[dict[str
     """Return what a create or an import returned; if the number exists already, show what the platform holds."""
     try:
         return await write
+    except NotFound as error:
+        error.facts["hint"] = (
+            "Nothing was created. Something that the call names is not there, an agent perhaps: check the ids."
+        )
+        raise
     except AlreadyExists as error:
         try:
             error.facts["existing"] = await look_up()

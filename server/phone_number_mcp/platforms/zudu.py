@@ -349,7 +349,7 @@ def decipher(reply: Reply) -> dict[str, Any]:
         InvalidReply: A 2xx that cannot be read.
     """
     envelope = reply.body if isinstance(reply.body, dict) else {}
-    failed = str(envelope.get("status")).lower() == "error"
+    failed = str(envelope.get("status")).lower() in {"error", "fail", "failed", "failure"}
     if reply.status < 400 and not failed:  # noqa: PLR2004  (RFC 9110, section 15: errors start at 400)
         data = envelope.get("data")
         if not isinstance(data, dict):

@@ -183,7 +183,7 @@ def _refuse(status: int, message: str, detail: str) -> Response:
 async def _body(request: Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.body() or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise _RefusedError(400, "The body must be a JSON object.")

@@ -259,7 +259,7 @@ def _refuse(status: int, message: str, detail: str) -> Response:
 async def _body(request: Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise _RefusedError(400, "Invalid request", "The body must be a JSON object")
