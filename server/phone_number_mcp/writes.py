@@ -30,7 +30,6 @@ from phone_number_mcp.errors import (
     PlatformError,
     ToolError,
 )
-from phone_number_mcp.journal import BusyError, Entry, Intent, LimitExceededError
 from phone_number_mcp.platforms.numbers import as_asked, before_a_write, not_shown
 from phone_number_mcp.tool import Success
 
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from phone_number_mcp.api import Api, Call
-    from phone_number_mcp.journal import Journal
+    from phone_number_mcp.journal import Entry, Journal
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.tool import Arguments, Tool
 
@@ -177,6 +176,8 @@ class Writes:
 
     async def _share(self, under_way: _Flight, flight: _Flight) -> Success:
         """Return what the same write under way comes to; the key of the one that joins is used up as well."""
+        from phone_number_mcp.journal import Intent  # noqa: PLC0415  (it loads SQLite, which only a write needs)
+
         success = await self._told(under_way)
         if flight.idempotency_key and flight.idempotency_key != under_way.idempotency_key:
             number = flight.phone_number or _number_in(success.data)
@@ -247,7 +248,10 @@ class Writes:
         begun = f"An earlier {entry.operation}, begun {_ago(entry)} ago, {_left_open(entry)}"
         age = time.time() - entry.started_at
         if entry.phone_number is None:
-            raise OutcomeUnknown(f"{begun}, and the platform chose the number. Nothing was sent now", hint=_LOOK_AT_ALL)
+            raise OutcomeUnknown(
+                f"{begun}, and the platform chose the number. Nothing was sent now",
+                hint=f"{_LOOK_AT_ALL} If there is none, call again with another idempotency_key.",
+            )
         try:
             held = await self._held(call, entry.phone_number)
         except NotFound:
@@ -303,6 +307,8 @@ class Writes:
     # --- sending and settling ---
 
     async def _send(self, flight: _Flight, tool: Tool[Any], arguments: Arguments, call: Call) -> Success:
+        from phone_number_mcp.journal import Intent, LimitExceededError  # noqa: PLC0415  (SQLite)
+
         before = None
         if tool.adds and flight.phone_number is None and self._platform.every_number:
             before = await before_a_write(self._platform.every_number(call))
@@ -397,6 +403,8 @@ class Writes:
             Internal: The journal is locked, so nothing may be sent. How a write ended may stay unwritten: then it is open,
                 and the next one looks.
         """
+        from phone_number_mcp.journal import BusyError  # noqa: PLC0415  (SQLite)
+
         with anyio.CancelScope(shield=True):
             async with self._one_at_a_time:
                 if self._journal is None:
