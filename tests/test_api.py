@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import re
@@ -98,6 +97,11 @@ async def test_an_unknown_host_means_nothing_was_sent() -> None:
 
 
 async def test_a_write_goes_out_once_whatever_comes_back(upstream: Upstream) -> None:
+    def judge(answer: Reply) -> Reply:
+        if answer.status >= 400 or answer.unreadable:
+            raise answer.refusal(errors.refusal(answer.status), "no")
+        return answer
+
     for trouble in (
         drop(),
         reply(500),
@@ -108,8 +112,10 @@ async def test_a_write_goes_out_once_whatever_comes_back(upstream: Upstream) -> 
     ):
         upstream.requests.clear()
         upstream.answer = trouble
-        async with api(upstream.url) as client:
-            with contextlib.suppress(ToolError):
+        async with Api(
+            base_url=upstream.url, authorize=dict, decipher=judge, timeout=5, sanitize=Sanitizer()
+        ) as client:
+            with pytest.raises(ToolError):
                 await write(client)
         assert len(upstream.requests) == 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -315,7 +314,7 @@ async def test_weights_that_sum_to_one_are_taken_however_they_add_up(
     upstream.answer = reply(201, {"phone_number": NUMBER})
     agents = [{"agent_id": f"agent_{place}", "weight": weight} for place, weight in enumerate(weights)]
     await run(api, "create_phone_number", phone_number=NUMBER, inbound_agents=agents)
-    assert math.isclose(sum(agent["weight"] for agent in upstream.requests[0].json["inbound_agents"]), 1, abs_tol=1e-5)
+    assert upstream.requests[0].json["inbound_agents"] == agents
 
 
 @pytest.mark.parametrize(
@@ -357,11 +356,9 @@ async def test_a_retired_argument_is_answered_with_the_weighted_form(
     assert upstream.requests == []
 
 
-@pytest.mark.parametrize("version", [-1, True, "Prod", "a" * 21, "", "1.5"])
+@pytest.mark.parametrize("version", [-1, True, "Prod", "a" * 21, "1.5"])
 async def test_an_agent_version_is_a_number_or_a_tag(api: Api, version: Any) -> None:
     agents = [ONE | {"agent_version": version}]
-    if version == "":  # not given
-        return
     error = await refusal(api, "create_phone_number", inbound_agents=agents)
     assert (error.facts["fields"] or [])[0].field == "inbound_agents.0.agent_version"
 

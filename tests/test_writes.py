@@ -294,6 +294,26 @@ async def test_a_server_that_is_ended_lets_a_create_settle(
     assert (entry.phone_number, entry.outcome) == (NUMBER, "applied")
 
 
+@pytest.mark.parametrize("how", ["end of stdin", signal.SIGTERM])
+async def test_a_server_that_is_ended_does_not_wait_for_a_platform_that_never_answers(
+    raw: Open, platform: Faulty, own_journal: dict[str, str], how: Any
+) -> None:
+    answer = Held(0)
+    platform.fail(answer, commits=True)
+    async with raw(env=credentials(platform.upstream)) as client:
+        await client.initialize()
+        await client.send_call("create_phone_number", WISH)
+        await answer.reached.wait()
+        if isinstance(how, signal.Signals):
+            client.process.send_signal(how)
+        else:
+            await client.close_stdin()
+        with anyio.fail_after(10):  # a write has two seconds, the call would have twenty-five
+            await client.process.wait()
+    (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"], unsettled=True)
+    assert entry.phone_number == NUMBER
+
+
 @pytest.mark.parametrize("commits", [True, False])
 async def test_after_a_kill_in_mid_post_the_next_start_settles_it_first(
     raw: Open, connect: Connect, platform: Faulty, own_journal: dict[str, str], commits: bool

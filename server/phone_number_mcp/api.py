@@ -243,7 +243,8 @@ class Call:
 
     def hiding(self, secrets: Iterable[str]) -> Call:
         """Return the same call, with more secrets that no answer may show: those among its arguments."""
-        return replace(self, _sanitize=self._sanitize.also(secrets))
+        secrets = list(secrets)
+        return replace(self, _sanitize=self._sanitize.also(secrets)) if secrets else self
 
     def within(self, share: float) -> Call:
         """Return the same call with a share of the time that is left."""

@@ -53,7 +53,9 @@ class Sanitizer:
 
     def also(self, secrets: Iterable[str]) -> Sanitizer:
         """Return one that keeps more secrets out."""
-        return Sanitizer([*self._secrets, *secrets])
+        both = Sanitizer(secrets)
+        both._secrets = sorted({*self._secrets, *both._secrets}, key=len, reverse=True)
+        return both
 
     def __call__(self, text: str, limit: int) -> str:
         """Return `text` on one line, with nothing hidden and no secret in it, at most `limit` characters long.

@@ -94,7 +94,7 @@ class _Flight:
 
 
 class Writes:
-    """Carries writes out, for one account on one platform.
+    """Carries writes out, on one platform.
 
     Args:
         platform: Where to, and how to read back what it holds.
