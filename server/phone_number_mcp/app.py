@@ -15,10 +15,10 @@ from pydantic_core import to_json
 from phone_number_mcp import __version__
 from phone_number_mcp.api import TRIES
 from phone_number_mcp.consent import Consent
-from phone_number_mcp.errors import Internal, ToolError
+from phone_number_mcp.errors import CRASHES, Internal, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from mcp.server.context import ServerRequestContext
 
@@ -42,6 +42,7 @@ READER = "get_phone_number"
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+P = TypeVar("P")
 
 INSTRUCTIONS = """\
 Phone numbers on {platform}. A number costs money and rings at somebody's desk: confirm number and purpose with the user \
@@ -75,14 +76,29 @@ def build(settings: Settings, api: Api, writes: Writes, sanitize: Sanitizer) -> 
             more=platform.instructions,
         ),
         cache_hints=dict.fromkeys(lists, CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")),
-        on_list_tools=app.list_tools,
-        on_call_tool=app.call_tool,
-        on_list_resources=app.list_resources,
-        on_list_resource_templates=app.list_resource_templates,
-        on_read_resource=app.read_resource,
-        on_list_prompts=app.list_prompts,
-        on_get_prompt=app.get_prompt,
+        on_list_tools=_guarded(app.list_tools),
+        on_call_tool=_guarded(app.call_tool),
+        on_list_resources=_guarded(app.list_resources),
+        on_list_resource_templates=_guarded(app.list_resource_templates),
+        on_read_resource=_guarded(app.read_resource),
+        on_list_prompts=_guarded(app.list_prompts),
+        on_get_prompt=_guarded(app.get_prompt),
     )
+
+
+def _guarded(handler: Callable[[Context, P], Awaitable[T]]) -> Callable[[Context, P], Awaitable[T]]:
+    """Return a handler whose crash is answered, but not told: the SDK would show the client the exception's text."""
+
+    async def guarded(ctx: Context, params: P) -> T:
+        try:
+            return await handler(ctx, params)
+        except MCPError:
+            raise
+        except CRASHES as error:
+            log.exception("%s failed", ctx.method)
+            raise MCPError(code=types.INTERNAL_ERROR, message="Internal error: the server's log says more") from error
+
+    return guarded
 
 
 class _App:
@@ -154,7 +170,7 @@ class _App:
             failed = error
         except MCPError:
             raise
-        except Exception:
+        except CRASHES:
             log.exception("%s failed", tool.name)
             failed = Internal(f"{tool.name} failed inside the server")
         failure = failed.failure(platform=self._platform.name, operation=tool.name, write=not tool.read_only)

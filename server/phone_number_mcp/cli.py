@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.settings import Settings
     from phone_number_mcp.text import Sanitizer
-    from phone_number_mcp.writes import Writes
 
 USAGE_ERROR = 2
 
@@ -40,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve_stdio(arguments: argparse.Namespace) -> int:
+    _open_standard_streams()
     gc.disable()  # what the imports make lives on: searching it for garbage takes a fifth of the start
     from phone_number_mcp.settings import ConfigurationError, Options, read  # noqa: PLC0415  (--help needs none of it)
 
@@ -53,7 +53,7 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
 
     from phone_number_mcp.api import Api  # noqa: PLC0415
     from phone_number_mcp.app import build  # noqa: PLC0415
-    from phone_number_mcp.stdio import serve  # noqa: PLC0415
+    from phone_number_mcp.stdio import Stdio  # noqa: PLC0415
     from phone_number_mcp.text import Sanitizer  # noqa: PLC0415
     from phone_number_mcp.writes import Writes  # noqa: PLC0415
 
@@ -62,6 +62,7 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
     _log_to_stderr(options.log_level, sanitize)
 
     async def run() -> None:
+        status = 0
         async with (
             Api(
                 base_url=settings.base_url,
@@ -74,12 +75,22 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
             Writes(platform, api, lambda: _journal(settings), options.max_creates) as writes,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(_end_on_signal, writes)
+            stdio = Stdio()
+
+            async def end_on_signal() -> None:
+                nonlocal status
+                status = 128 + await _signal()
+                await writes.settle()
+                stdio.stop()
+
+            tasks.start_soon(end_on_signal)
             server = build(settings, api, writes, sanitize)
             gc.freeze()
             gc.enable()
-            await serve(server)
+            await stdio.serve(server)
             tasks.cancel_scope.cancel()
+        # All is closed. An ordinary exit would wait for a thread that may be looking up a host, or reading a terminal.
+        os._exit(status)
 
     anyio.run(run)
     return 0
@@ -99,16 +110,21 @@ def _journal(settings: Settings) -> Journal:
     return Journal(place, settings.platform.name, settings.base_url)
 
 
-async def _end_on_signal(writes: Writes) -> None:
-    """Let the writes under way settle, and end. A thread that waits for stdin would keep an ordinary exit waiting."""
-    if sys.platform == "win32":  # where the event loop takes no signals
-        return
+def _open_standard_streams() -> None:
+    """See that descriptors 0 to 2 are taken: whatever is opened next would be taken for stdin, stdout or stderr."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004  (stderr)
+        pass
+    os.close(fd)
+
+
+async def _signal() -> int:
+    """Wait for a signal to end, and return it."""
     import anyio  # noqa: PLC0415
 
+    if sys.platform == "win32":  # where the event loop takes no signals
+        await anyio.sleep_forever()
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async for received in signals:
-            await writes.settle()
-            os._exit(128 + received)
+        return await anext(aiter(signals))
 
 
 def _show_journal(arguments: argparse.Namespace) -> int:
@@ -241,8 +257,45 @@ class _Formatter(logging.Formatter):
         return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
 
 
+class _Stderr(logging.Handler):
+    """Writes lines to stderr as long as somebody reads it: a log that nobody reads must not stop the server."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record) + "\n"
+        except Exception:  # noqa: BLE001  (a log never brings down what it tells of)
+            line = f"{record.name}: a line that cannot be formatted\n"
+        if self._dropped:
+            line = f"(nobody read {self._dropped} lines before this one)\n{line}"
+        self._dropped = 0 if _write_without_waiting(2, line.encode(errors="backslashreplace")) else self._dropped + 1
+
+
+def _write_without_waiting(fd: int, data: bytes) -> bool:
+    """Write data if it is taken at once; return whether all of it was."""
+    try:
+        if sys.platform == "win32":  # there, nothing tells whether a pipe has room
+            os.write(fd, data)
+            return True
+        import select  # noqa: PLC0415  (only where there is something to log)
+
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        # A pipe that is ready takes PIPE_BUF bytes without waiting: pipe(7).
+        for start in range(0, len(data), select.PIPE_BUF):
+            if not poll.poll(0):
+                return False
+            os.write(fd, data[start : start + select.PIPE_BUF])
+    except OSError:  # closed
+        return False
+    return True
+
+
 def _log_to_stderr(level: str, sanitize: Sanitizer) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_Formatter(sanitize))
     logging.root.addHandler(handler)
     # Others' debug logs show whole messages, arguments and headers included: they speak only when something is wrong.

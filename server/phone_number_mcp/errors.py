@@ -276,6 +276,10 @@ class Internal(ToolError):  # noqa: N818
     outcome = "unknown"
 
 
+CRASHES = (Exception, SystemExit, KeyboardInterrupt)
+"""What ends one call, never the process: a `sys.exit` deep in a library is a bug like any other."""
+
+
 def refusal(status: int) -> type[ToolError]:
     """Return the error class for an HTTP status of 400 or above."""
     if status >= 500:  # noqa: PLR2004  (RFC 9110, section 15.6: server errors)

@@ -19,6 +19,7 @@ import anyio
 import anyio.to_thread
 
 from phone_number_mcp.errors import (
+    CRASHES,
     AlreadyExists,
     FieldProblem,
     Internal,
@@ -206,7 +207,7 @@ class Writes:
             )
         except ToolError as error:
             flight.outcome = error
-        except Exception:
+        except CRASHES:
             log.exception("%s failed", tool.name)
             flight.outcome = Internal(f"{tool.name} failed inside the server")
         finally:
