@@ -46,8 +46,11 @@ class RawClient:
             client.stderr = log.read()
 
     async def send(self, message: Any) -> None:
+        await self.send_line(json.dumps(message).encode())
+
+    async def send_line(self, line: bytes) -> None:
         assert self.process.stdin is not None
-        await self.process.stdin.send(json.dumps(message).encode() + b"\n")
+        await self.process.stdin.send(line + b"\n")
 
     async def receive(self) -> Any:
         line = await self._lines.receive_until(b"\n", 2**24)

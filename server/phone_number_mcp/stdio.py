@@ -19,7 +19,7 @@ import stat
 import sys
 import threading
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
@@ -73,7 +73,7 @@ class Stdio:
         """
         if sys.stdin is None or sys.stdout is None:  # closed before the start: there is nobody
             return
-        with _claimed(0, os.O_RDONLY) as source, _claimed(1, os.O_WRONLY) as sink:
+        with _claimed(0, os.O_RDONLY) as source, _claimed(1, os.O_WRONLY) as sink, redirect_stdout(sys.stderr):
             replies = _Replies(sink)
             self._requests = _Requests(source, replies)
             await server.run(self._requests, replies, server.create_initialization_options())
@@ -148,6 +148,7 @@ def _constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+_ID_DIGITS = 40  # no client counts further
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -168,7 +169,9 @@ def _id_in(line: bytes) -> RequestId | None:
     if len(re.findall(rb'"id"\s*:', line)) != 1:
         return None
     with suppress(ValueError, RecursionError):
-        value = json.loads(line.decode(errors="replace"))
+        value = json.loads(
+            line.decode(errors="replace"), parse_int=lambda digits: int(digits) if len(digits) <= _ID_DIGITS else None
+        )
         id_ = value.get("id") if isinstance(value, dict) and "method" in value else None
         if isinstance(id_, str):
             return _SURROGATE.sub("\ufffd", id_)

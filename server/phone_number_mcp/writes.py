@@ -51,8 +51,8 @@ LOOK_AGAIN_SECONDS = 1.0
 """When to look a second time for a write that may still be on its way."""
 LANDED_SECONDS = 60.0
 """After this long, a write that is not there will not come any more: no gateway waits longer."""
-GRACE_SECONDS = 2.0
-"""How long writes may settle when the server ends: after two seconds, clients kill it."""
+GRACE_SECONDS = 1.7
+"""How long writes may settle when the server is told to end: after two seconds, clients kill it."""
 
 _ANSWERED = {500, 503, 200}
 """Statuses with which the platform itself says that it failed. After any other, the write may still be on its way."""

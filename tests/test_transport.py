@@ -1,0 +1,570 @@
+"""The stdio transport as it is: the real process, at pipes, files, sockets and terminals, with clients that do what they should not."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import SocketStream
+
+from conftest import Open, command, credentials
+from upstream import Request, Upstream, envelope, reply
+from wire import HANDSHAKE, RawClient
+
+pytestmark = pytest.mark.anyio
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+MIB = 1024 * 1024
+NUMBER = "+14155550100"
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": "init",
+    "method": "initialize",
+    "params": {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": {"name": "raw", "version": "0"}},
+}
+INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+
+
+def request(id_: Any, method: str = "ping", **params: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": id_, "method": method, "params": params}
+
+
+def get(id_: Any, **arguments: Any) -> dict[str, Any]:
+    return request(id_, "tools/call", name="get_phone_number", arguments={"phone_number": NUMBER} | arguments)
+
+
+def lines(*messages: Any) -> bytes:
+    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+
+
+def session(*messages: Any) -> bytes:
+    return lines(INITIALIZE, INITIALIZED, *messages)
+
+
+def answers(stdout: bytes) -> dict[Any, Any]:
+    """Every line is a message; by id, those that answer."""
+    return {message["id"]: message for message in map(json.loads, stdout.splitlines()) if "method" not in message}
+
+
+def environment(own_journal: dict[str, str], **more: str) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return inherited | own_journal | more
+
+
+class Slow:
+    """An upstream that answers after a while, and knows how many it had to answer at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.now = 0
+        self.most = 0
+        self.reached = anyio.Event()
+
+    async def __call__(self, request: Request, stream: SocketStream) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.reached.set()
+        try:
+            await anyio.sleep(self.seconds)
+            await reply(200, envelope({"phone_number": NUMBER}))(request, stream)
+        finally:
+            self.now -= 1
+
+
+# --- lines that are no messages ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        pytest.param(b"{", -32700, id="cut"),
+        pytest.param(b"hello", -32700, id="text"),
+        pytest.param(b"\xef\xbb\xbf" + json.dumps(request(7)).encode(), -32700, id="BOM"),
+        pytest.param(json.dumps(request(7)).encode("utf-16"), -32700, id="UTF-16"),
+        pytest.param(b"\x00" * 100, -32700, id="NUL"),
+        pytest.param(b"[" * 100_000, -32700, id="nested"),
+        pytest.param(b'{"jsonrpc": "2.0", "id": 7, "method": "ping"} {}', -32700, id="two in a line"),
+        pytest.param(b"[]", -32600, id="empty batch"),
+        pytest.param(json.dumps([request(7), request(8)]).encode(), -32600, id="batch"),
+        pytest.param(b"7", -32600, id="number"),
+        pytest.param(b"null", -32600, id="null"),
+        pytest.param(b"{}", -32600, id="empty"),
+        pytest.param(b'{"id": 7, "method": "ping"}', -32600, id="no jsonrpc"),
+        pytest.param(b'{"jsonrpc": "1.0", "id": 7, "method": "ping"}', -32600, id="jsonrpc 1.0"),
+        pytest.param(b'{"jsonrpc": "2.0", "id": null, "method": "ping"}', -32600, id="id null"),
+        pytest.param(b'{"jsonrpc": "2.0", "id": 7.0, "method": "ping"}', -32600, id="id float"),
+        pytest.param(b'{"jsonrpc": "2.0", "id": true, "method": "ping"}', -32600, id="id bool"),
+        pytest.param(b'{"jsonrpc": "2.0", "id": [7], "method": "ping"}', -32600, id="id list"),
+        pytest.param(b'{"jsonrpc": "2.0", "id": 7}', -32600, id="no method"),
+        pytest.param(b'{"jsonrpc": "2.0", "id": 7, "result": 1}', -32600, id="broken result"),
+    ],
+)
+async def test_a_line_that_is_no_message_is_refused_and_the_next_one_is_served(
+    raw: Open, line: bytes, code: int
+) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        await client.send_line(line)
+        refusal = await client.receive()
+        assert refusal["jsonrpc"] == "2.0"
+        assert refusal["id"] is None
+        assert refusal["error"]["code"] == code
+        assert refusal["error"]["message"]
+        assert (await client.ask("ping"))["result"] == {}
+    assert client.stderr == b""
+
+
+async def test_blank_lines_and_windows_line_ends_are_passed_over(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        await client.send_line(b"\n\r\n  \t \n" + json.dumps(request("crlf")).encode() + b"\r")
+        assert await client.receive() == {"jsonrpc": "2.0", "id": "crlf", "result": {}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        pytest.param(b'{"phone_number": "+14155550100\xff"}', -32700, "not UTF-8", id="invalid UTF-8"),
+        pytest.param(b'{"phone_number": "+14155550100\xed\xa0\x80"}', -32700, "not UTF-8", id="surrogate in UTF-8"),
+        pytest.param(b'{"phone_number": "+14155550100", "x": NaN}', -32700, "NaN", id="NaN"),
+        pytest.param(b'{"phone_number": "+14155550100", "x": -Infinity}', -32700, "-Infinity", id="Infinity"),
+        pytest.param(
+            b'{"phone_number": "+14155550100", "phone_number": "+14155550101"}',
+            -32600,
+            '"phone_number" is there twice',
+            id="duplicate key",
+        ),
+        pytest.param(
+            b'{"phone_number": "+14155550100", "n": ' + b"9" * 5000 + b"}", -32700, "too many digits", id="digits"
+        ),
+    ],
+)
+@pytest.mark.parametrize("tool", [b"get_phone_number", b"create_phone_number"])
+async def test_what_two_parsers_would_read_differently_is_refused_and_nothing_is_sent(
+    raw: Open, upstream: Upstream, tool: bytes, arguments: bytes, code: int, why: str
+) -> None:
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        await client.send_line(
+            b'{"jsonrpc": "2.0", "id": 77, "method": "tools/call", "params": {"name": "%s", "arguments": %s}}'
+            % (tool, arguments)
+        )
+        refusal = await client.receive()
+        assert (refusal["id"], refusal["error"]["code"]) == (77, code)  # whoever asked need not wait for a time-out
+        assert why in refusal["error"]["message"]
+        assert (await client.ask("ping"))["result"] == {}
+    assert upstream.requests == []
+
+
+async def test_params_that_are_no_object_are_refused(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        await client.send({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": [1]})
+        refusal = await client.receive()
+        assert (refusal["id"], refusal["error"]["code"]) == (5, -32600)
+
+
+async def test_answers_that_nobody_asked_for_are_passed_over(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        await client.send({"jsonrpc": "2.0", "id": 99, "result": {}})
+        await client.send({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no"}})
+        await client.send(request("next"))
+        assert (await client.receive())["id"] == "next"
+
+
+async def test_two_requests_with_one_id_are_not_both_run(raw: Open, upstream: Upstream) -> None:
+    upstream.answer = Slow(0.3)
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        await client.send_line(lines(get(7), get(7, phone_number="+14155550101"), get("7")).rstrip())
+        first = await client.receive()
+        assert first["id"] is None  # with the id, it would be taken for the answer to the first
+        assert first["error"]["code"] == -32600
+        assert "under way" in first["error"]["message"]
+        results = [await client.receive(), await client.receive()]
+        assert {answer["id"] for answer in results} == {7, "7"}
+        assert all("result" in answer for answer in results)
+        await client.send(get(7))  # answered: the id is free again
+        assert "result" in await client.response(7)
+    assert [asked.target.rpartition("/")[2] for asked in upstream.requests] == ["%2B14155550100"] * 3
+
+
+async def test_half_a_character_does_not_end_the_process(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        unknown = await client.ask("tools/call", {"name": "\ud800", "arguments": {}})
+        assert unknown["error"]["message"].startswith("Unknown tool: \ufffd.")
+        await client.send(request("\udfff"))
+        assert (await client.receive())["id"] == "\ufffd"
+        answered = await client.call("get_phone_number", phone_number="\ud83d", **{"\ud800": "\ud800"})
+        assert answered["isError"]
+        await client.send(request("🙂"))
+        assert (await client.receive())["id"] == "🙂"
+
+
+# --- too much ---------------------------------------------------------------------------------------------------------
+
+
+def peak(pid: int) -> int:
+    """The most memory that a process has had, in bytes."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+async def test_a_line_is_served_up_to_the_limit_and_refused_above_it(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        line = json.dumps(request("big", pad="")).encode()
+        padded = line.replace(b'"pad": "', b'"pad": "' + b"x" * (4 * MIB - len(line)))
+        assert len(padded) == 4 * MIB
+        await client.send_line(padded)
+        assert (await client.receive())["id"] == "big"
+        await client.send_line(padded.replace(b"x", b"xx", 1))
+        refusal = await client.receive()
+        assert (refusal["id"], refusal["error"]["code"]) == (None, -32600)
+        assert "4 MiB" in refusal["error"]["message"]
+        assert (await client.ask("ping"))["result"] == {}
+
+
+@LINUX
+async def test_an_endless_line_is_refused_once_and_not_kept(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        await client.initialize()
+        before = peak(client.process.pid)
+        assert client.process.stdin is not None
+        for _ in range(200):
+            await client.process.stdin.send(b"x" * MIB)
+        await client.send_line(b"")
+        refusal = await client.receive()
+        assert (refusal["id"], refusal["error"]["code"]) == (None, -32600)
+        assert (await client.ask("ping"))["result"] == {}
+        assert peak(client.process.pid) - before < 20 * MIB
+
+
+async def test_a_thousand_calls_at_once_are_all_answered_by_at_most_64_connections(
+    raw: Open, upstream: Upstream
+) -> None:
+    upstream.answer = slow = Slow(0.05)
+    async with raw(env=credentials(upstream)) as client, anyio.create_task_group() as tasks:
+        await client.initialize()
+        tasks.start_soon(client.send_line, lines(*(get(n) for n in range(1000))).rstrip())
+        ids = set()
+        for _ in range(1000):
+            answer = await client.receive()
+            assert answer["result"]["structuredContent"] == {"data": {"phone_number": NUMBER}}
+            ids.add(answer["id"])
+    assert ids == set(range(1000))
+    assert 32 <= slow.most <= 64
+
+
+async def test_a_call_that_waits_its_turn_can_be_cancelled_and_is_never_sent(raw: Open, upstream: Upstream) -> None:
+    release = anyio.Event()
+
+    async def answer(request: Request, stream: SocketStream) -> None:
+        await release.wait()
+        await reply(200, envelope({"phone_number": NUMBER}))(request, stream)
+
+    upstream.answer = answer
+    many = [get(n) for n in range(300)]  # more than run at once
+    create = request("buy", "tools/call", name="create_phone_number", arguments={"phone_number": "+14155550120"})
+    cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "buy"}}
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        await client.send_line(lines(*many, create, cancel) + b"no message")
+        assert (await client.receive())["error"]["code"] == -32700  # so all before it was read
+        release.set()
+        assert {(await client.receive())["id"] for _ in range(300)} == {*range(300)}
+        assert (await client.ask("ping"))["result"] == {}
+    assert {asked.method for asked in upstream.requests} == {"GET"}
+
+
+@contextmanager
+def started(own_journal: dict[str, str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the server at given streams, and see to it that it ends."""
+    env = environment(own_journal, **streams.pop("env", {}))
+    process = subprocess.Popen(command(*streams.pop("options", ["--sandbox"])), env=env, **streams)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()
+
+
+def fill(fd: int, data: bytes) -> int:
+    """Write until nothing is taken for a while; return how much was."""
+    os.set_blocking(fd, False)
+    written = 0
+    while written < len(data) and select.select([], [fd], [], 1.0)[1]:
+        written += os.write(fd, data[written : written + 65536])
+    return written
+
+
+@LINUX
+@pytest.mark.parametrize("how", ["end of stdin", signal.SIGTERM])
+def test_a_client_that_reads_nothing_is_held_back_and_does_not_hold_the_server(
+    own_journal: dict[str, str], how: Any
+) -> None:
+    with started(own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        data = session(*(request(n, "tools/list") for n in range(20_000)))
+        written = fill(process.stdin.fileno(), data)
+        assert written < len(data) / 2  # the rest stays with the client
+        assert peak(process.pid) < 130 * MIB
+        begun = time.monotonic()
+        if isinstance(how, signal.Signals):
+            process.send_signal(how)
+        else:
+            process.stdin.close()
+        assert process.wait(30) == (128 + how if isinstance(how, signal.Signals) else 0)
+        assert time.monotonic() - begun < 2.0
+
+
+async def test_a_client_that_reads_slowly_gets_every_answer(own_journal: dict[str, str]) -> None:
+    count = 300
+    with started(own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(session(*(request(n, "tools/list") for n in range(count))))
+        process.stdin.flush()
+        assert not select.select([process.stdin], [], [], 0)[0]
+        received = b""
+        while received.count(b"\n") < count + 1:
+            received += os.read(process.stdout.fileno(), 4096)
+        assert answers(received).keys() == {"init", *range(count)}
+
+
+def test_a_client_that_closes_stdout_is_gone(own_journal: dict[str, str]) -> None:
+    with started(own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(lines(INITIALIZE))
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(lines(INITIALIZED, request(1), request(2)))
+        process.stdin.flush()
+        assert process.wait(30) == 0  # stdin is still open
+        assert process.stderr.read() == b""
+
+
+def test_a_log_that_nobody_reads_does_not_stop_the_server(own_journal: dict[str, str]) -> None:
+    options = ["--sandbox", "--log-level", "debug"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(own_journal, options=options, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for message in [INITIALIZE, *(get(n) for n in range(2000))]:
+            process.stdin.write(lines(message))
+            process.stdin.flush()
+            assert process.stdout.readline()
+        begun = os.read(process.stderr.fileno(), 1_000_000)  # what a pipe holds
+        assert begun.count(b"GET /api/phone-numbers") < 2000
+        process.stdin.write(lines(get("more")))
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(30) == 0
+        assert b"nobody read" in process.stderr.read()
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_under_way_at_the_end_of_stdin_is_answered(
+    upstream: Upstream, own_journal: dict[str, str]
+) -> None:
+    upstream.answer = Slow(0.4)
+    create = {"phone_number": "+14155550120"}
+    asked = session(get(1), request(2, "tools/call", name="create_phone_number", arguments=create), get(3))
+    env = environment(own_journal, **credentials(upstream))
+    ended = await anyio.run_process(command(), input=asked.rstrip(b"\n"), env=env, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    replies = answers(ended.stdout)
+    assert replies.keys() == {"init", 1, 2, 3}
+    assert replies[1]["result"]["structuredContent"] == {"data": {"phone_number": NUMBER}}
+    assert replies[3]["result"]["structuredContent"] == {"data": {"phone_number": NUMBER}}
+
+
+async def test_what_takes_too_long_after_the_end_of_stdin_is_given_up(
+    upstream: Upstream, own_journal: dict[str, str]
+) -> None:
+    upstream.answer = Slow(60)
+    env = environment(own_journal, **credentials(upstream))
+    begun = time.monotonic()
+    ended = await anyio.run_process(
+        command(), input=session(*(get(n) for n in range(400)), request("last")), env=env, check=False
+    )
+    assert time.monotonic() - begun < 10  # the calls would take 25 seconds
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    replies = answers(ended.stdout)
+    assert replies.keys() == {"init", *range(400), "last"}  # those that had not begun, too
+    assert {replies[n]["error"]["code"] for n in range(400)} == {-32000}
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("at", ["start", "call"])
+async def test_a_signal_ends_it_at_once_and_quietly(
+    raw: Open, upstream: Upstream, stop: signal.Signals, at: str
+) -> None:
+    upstream.answer = slow = Slow(60)
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        if at == "call":
+            await client.send(get(1))
+            await slow.reached.wait()
+        begun = time.monotonic()
+        client.process.send_signal(stop)
+        assert await client.process.wait() == 128 + stop
+        assert time.monotonic() - begun < 2.0
+    assert client.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("tool", "told"), [("leave", "SystemExit"), ("crash", "ZeroDivisionError"), ("interrupt", "KeyboardInterrupt")]
+)
+async def test_a_tool_that_crashes_or_leaves_costs_one_call(
+    own_journal: dict[str, str], upstream: Upstream, tool: str, told: str
+) -> None:
+    async with crashing(own_journal, upstream) as client:
+        await client.initialize()
+        error = (await client.call(tool))["structuredContent"]["error"]
+        assert (error["code"], error["retryable"]) == ("internal", False)
+        assert "only the log" not in json.dumps(error)
+        assert (await client.ask("ping"))["result"] == {}
+    assert told in client.stderr.decode()
+
+
+async def test_a_write_that_leaves_costs_one_call(own_journal: dict[str, str], upstream: Upstream) -> None:
+    async with crashing(own_journal, upstream) as client:
+        await client.initialize()
+        error = (await client.call("leave_in_a_write"))["structuredContent"]["error"]
+        assert (error["code"], error["outcome"]) == ("internal", "unknown")
+        assert (await client.ask("ping"))["result"] == {}
+
+
+async def test_half_a_character_in_a_result_is_written_as_a_replacement(
+    own_journal: dict[str, str], upstream: Upstream
+) -> None:
+    async with crashing(own_journal, upstream) as client:
+        await client.initialize()
+        response = await client.ask("tools/call", {"name": "halve", "arguments": {}})
+        assert "\ud83d" not in json.dumps(response)
+        assert (await client.ask("ping"))["result"] == {}
+
+
+async def test_nothing_but_the_protocol_gets_to_stdout(own_journal: dict[str, str], upstream: Upstream) -> None:
+    async with crashing(own_journal, upstream) as client:
+        await client.initialize()
+        assert (await client.call("chatter"))["structuredContent"]["data"] == {"child_read_nothing": True}
+    for text in ("printed by a library", "written to descriptor 1", "printed by a child"):
+        assert text in client.stderr.decode()
+        assert text not in client.received.decode()
+
+
+def crashing(own_journal: dict[str, str], upstream: Upstream) -> Any:
+    script = str(Path(__file__).parent / "crashing.py")
+    return RawClient.started([sys.executable, script], own_journal | credentials(upstream))
+
+
+# --- what stdin and stdout may be -------------------------------------------------------------------------------------
+
+
+def test_files_are_served(own_journal: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(session(*(get(n) for n in range(3000))))
+    with (
+        (tmp_path / "in").open("rb") as source,
+        (tmp_path / "out").open("wb") as sink,
+        started(own_journal, stdin=source, stdout=sink) as process,
+    ):
+        assert process.wait(60) == 0
+    replies = answers((tmp_path / "out").read_bytes())
+    assert replies.keys() == {"init", *range(3000)}
+
+
+@pytest.mark.parametrize("streams", [("stdin",), ("stdout",), ("stdin", "stdout", "stderr")])
+def test_the_null_device_is_nobody(own_journal: dict[str, str], streams: tuple[str, ...]) -> None:
+    null = dict.fromkeys(streams, subprocess.DEVNULL)
+    with started(own_journal, **({"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | null)) as process:
+        if process.stdin is not None:
+            process.stdin.write(session(request(1)))
+            process.stdin.close()
+        assert process.wait(30) == 0
+        assert process.stdout is None or process.stdout.read() == b""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_from_the_start_do_no_harm(own_journal: dict[str, str], closed: str) -> None:
+    line = f"exec {' '.join(command('--sandbox'))} {closed}"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", line],
+        input=session(request(1)),
+        capture_output=True,
+        env=environment(own_journal),
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout == b"" or answers(ended.stdout).keys() == {"init", 1}
+    assert bool(ended.stdout) == (closed == "2>&-")
+
+
+def test_sockets_are_served_and_left_as_they_were(own_journal: dict[str, str]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, started(own_journal, stdin=theirs, stdout=theirs) as process:
+        ours.sendall(session(*(request(n, "tools/list") for n in range(50))))
+        ours.shutdown(socket.SHUT_WR)
+        received = b""
+        while received.count(b"\n") < 51:
+            received += ours.recv(65536)
+        assert process.wait(30) == 0
+        assert os.get_blocking(theirs.fileno())
+    assert answers(received).keys() == {"init", *range(50)}
+
+
+def test_a_pipe_that_others_share_is_left_as_it_was(own_journal: dict[str, str]) -> None:
+    reader, writer = os.pipe()
+    try:
+        with started(own_journal, stdin=subprocess.DEVNULL, stdout=writer) as process:
+            assert process.wait(30) == 0
+        assert os.get_blocking(writer)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_terminal_is_served(own_journal: dict[str, str]) -> None:
+    import pty  # noqa: PLC0415  (not on Windows)
+    import tty  # noqa: PLC0415
+
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    try:
+        with started(own_journal, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+            os.write(ours, session(request(1)))
+            received = b""
+            while received.count(b"\n") < 2:
+                received += os.read(ours, 65536)
+            assert answers(received).keys() == {"init", 1}
+            process.send_signal(signal.SIGTERM)  # while it reads the terminal
+            assert process.wait(30) == 143
+    finally:
+        os.close(ours)
+        os.close(theirs)
