@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import anyio
 import h11
 from anyio.abc import SocketStream
+from anyio.streams.tls import TLSListener
 
 Answer = Callable[["Request", SocketStream], Awaitable[None]]
 
@@ -35,13 +37,21 @@ class Upstream:
     url: str
     answer: Answer
     requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    """That were opened."""
+    connected: anyio.Event = field(default_factory=anyio.Event)
 
     @classmethod
     @asynccontextmanager
-    async def listening(cls) -> AsyncIterator[Upstream]:
-        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async def listening(cls, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
+        """Listen on a port that is free; with TLS, as localhost."""
+        listener: Any = await anyio.create_tcp_listener(local_host="127.0.0.1")
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        upstream = cls(f"http://127.0.0.1:{port}", reply(500, b"no answer was set"))
+        upstream = cls(
+            f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}", reply(500, b"no answer was set")
+        )
+        if tls:
+            listener = TLSListener(listener, tls, standard_compatible=False)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, upstream._serve)
             yield upstream
@@ -49,6 +59,8 @@ class Upstream:
         await listener.aclose()
 
     async def _serve(self, stream: SocketStream) -> None:
+        self.connections += 1
+        self.connected.set()
         async with stream:
             while request := await _read_request(stream):
                 self.requests.append(request)

@@ -6,6 +6,7 @@ how to read a reply.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
@@ -13,10 +14,13 @@ import random
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
+import anyio.to_thread
 
 from phone_number_mcp import __version__
 from phone_number_mcp.errors import InvalidReply, PlatformError, RateLimited, TimedOut, ToolError, Unreachable
@@ -125,7 +129,8 @@ class Api:
         self._timeout = timeout
         self._sanitize = sanitize
         self._app = app
-        self._client: httpx.AsyncClient | None = None
+        self._transport: httpx.AsyncBaseTransport | None = None
+        self._background: asyncio.Task[None] | None = None
 
     def call(self, progress: Progress | None = None) -> Call:
         """Return what one tool call reaches the platform with; its time starts now.
@@ -145,34 +150,42 @@ class Api:
         """
         import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
 
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self.authorize()}
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": _USER_AGENT,
+            **self.authorize(),
+        }
         content = None
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
-        client = self._client or self._open()
+        transport = self._transport or self._open()
         started = time.perf_counter()
         sent = self._app is not None  # in this process, a request arrives as soon as it is made
 
-        async def trace(event: str, _info: Any) -> None:
+        def leaves() -> None:
             nonlocal sent
-            sent = sent or event.endswith(".send_request_headers.started")
+            sent = True
 
         try:
+            outgoing = httpx.Request(
+                request.method,
+                self._base_url + request.path,
+                params=request.query,
+                headers=headers,
+                content=content,
+                extensions={"sent": leaves},
+            )
             with anyio.fail_after(deadline - anyio.current_time()):
-                async with client.stream(
-                    request.method,
-                    self._base_url + request.path,
-                    params=request.query,
-                    headers=headers,
-                    content=content,
-                    extensions={"trace": trace},
-                ) as response:
+                response = await transport.handle_async_request(outgoing)
+                try:
                     raw, problem = await _read(response)
+                finally:
+                    await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
             log.debug("%s %s: %s", request.method, request.path, type(error).__name__)
             raise self._lost(error, sent=sent, seconds=time.perf_counter() - started, sanitize=sanitize) from error
-        client.cookies.clear()  # nothing of one answer goes into the next request
         milliseconds = (time.perf_counter() - started) * 1000
         log.debug(
             "%s %s: %d, %d bytes, %.0f ms", request.method, request.path, response.status_code, len(raw), milliseconds
@@ -206,26 +219,51 @@ class Api:
         reason = sanitize(str(error), 200) or type(error).__name__
         return Unreachable(f"No connection to {self._base_url}: {reason}. Nothing was sent", outcome="not_applied")
 
-    def _open(self) -> httpx.AsyncClient:
-        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
+    def _open(self) -> httpx.AsyncBaseTransport:
+        if self._app is not None:
+            import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
 
-        self._client = client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=self._app) if self._app is not None else None,
-            headers={"User-Agent": f"phone-number-mcp/{__version__}"},
-            timeout=None,  # noqa: S113  (`fail_after` is the deadline: httpx's own are per read, and a drip never meets them)
-            follow_redirects=False,
-            trust_env=False,  # a proxy from the environment would see the credentials of a plain-http address
-        )
-        return client
+            self._transport = httpx.ASGITransport(app=self._app)
+        else:
+            from phone_number_mcp.connections import Connections  # noqa: PLC0415  (the same)
+
+            self._transport = Connections(self._base_url)
+        return self._transport
+
+    def prepare(self) -> None:
+        """Get ready for the first call, in the background: what it needs is loaded, and a connection opened."""
+        if self._background is None and self._app is None:
+            self._background = asyncio.create_task(self._keep_ready())
+
+    async def _keep_ready(self) -> None:
+        try:
+            self.authorize()
+        except ToolError:  # there are no credentials, so there will be no call
+            return
+        module = await anyio.to_thread.run_sync(import_module, "phone_number_mcp.connections")
+        transport = self._transport or self._open()
+        if isinstance(transport, module.Connections):
+            try:
+                with anyio.fail_after(self._timeout):
+                    await transport.open()
+            except (module.httpx.HTTPError, OSError, UnicodeError) as error:
+                log.debug("no connection ahead of the first call: %s", type(error).__name__)
+            while True:
+                await anyio.sleep(module.IDLE_SECONDS)
+                await transport.close_unused()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._background is not None:
+            self._background.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._background
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
 
 
 Progress = Callable[[int, str], Awaitable[None]]
@@ -334,6 +372,7 @@ class Call:
         return self._api.decipher(reply)
 
 
+_USER_AGENT = f"phone-number-mcp/{__version__}"
 _DISCONNECTED = ("Server disconnected", "peer closed connection")
 """How httpx begins to say that the other side hung up; else the answer itself is at fault."""
 TRIES = 3

@@ -129,6 +129,7 @@ class _App:
 
     async def list_tools(self, _ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         _one_page(params)
+        self._api.prepare()  # whoever asks what there is may soon call something
         return types.ListToolsResult(tools=[_declare(tool) for tool in self._tools.values()])
 
     async def call_tool(

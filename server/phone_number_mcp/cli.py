@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from phone_number_mcp.text import Sanitizer
 
 USAGE_ERROR = 2
+AFTER_THE_START = 1.0
+"""Seconds until what the first call needs is made ready, if nobody asks for the tools before: the start itself comes first."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,6 +50,8 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
         settings = read(given, os.environ)
     except ConfigurationError as error:
         return _refuse(error.faults)
+
+    import asyncio  # noqa: PLC0415
 
     import anyio  # noqa: PLC0415
 
@@ -84,6 +88,7 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
                 stdio.stop()
 
             tasks.start_soon(end_on_signal)
+            asyncio.get_running_loop().call_later(AFTER_THE_START, api.prepare)
             server = build(settings, api, writes, sanitize)
             gc.freeze()
             gc.enable()
