@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpcore
 import httpx
 import pytest
 import trustme
@@ -97,7 +97,7 @@ async def test_an_unused_connection_is_closed_in_time(upstream: Upstream) -> Non
     upstream.answer = answer
     async with Connections(upstream.url, idle_seconds=0) as connections:
         await exchange(connections, a_request(upstream.url))
-        await connections.close_unused()
+        connections.close_unused()
         with anyio.fail_after(5):
             await ended.wait()
 
@@ -125,42 +125,32 @@ async def test_a_connection_that_was_opened_ahead_is_the_first_to_be_used(upstre
     assert upstream.connections == 1
 
 
-class Network(httpcore.AnyIOBackend):
-    """A network on which a write is refused before anything left: what the system says of a connection that was reset."""
+class Network:
+    """The real network, on which connections can be made to break."""
 
-    def __init__(self) -> None:
-        self.refuses = 0
-        self.streams = 0
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+        self.writers: list[asyncio.StreamWriter] = []
 
-    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
-        self.streams += 1
-        return Stream(self, await super().connect_tcp(*args, **kwargs))
-
-
-class Stream(httpcore.AsyncNetworkStream):
-    def __init__(self, network: Network, inner: httpcore.AsyncNetworkStream) -> None:
-        self.network = network
-        self.inner = inner
-        self.broken = False
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    async def connect(self, *args: Any, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(*args, **kwargs)
+        self.writers.append(writer)
         if self.broken:
-            raise httpcore.ReadError("reset")
-        return await self.inner.read(max_bytes, timeout)
+            self.break_one()
+        return reader, writer
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if self.network.refuses:
-            self.network.refuses -= 1
-            self.broken = True
-        if self.broken:
-            raise httpcore.WriteError("reset")
-        await self.inner.write(buffer, timeout)
+    def break_one(self) -> None:
+        self.writers[-1].transport.abort()
 
-    async def aclose(self) -> None:
-        await self.inner.aclose()
 
-    def get_extra_info(self, info: str) -> Any:
-        return self.inner.get_extra_info(info)
+async def exchange_on_a_connection_that_breaks(
+    connections: Connections, network: Network, request: httpx.Request
+) -> bytes:
+    """Break the connection after it was found to be usable, and before anything is written to it."""
+    exchanged = asyncio.create_task(exchange(connections, request))
+    await asyncio.sleep(0)  # its first step, which ends where httpcore takes its lock
+    network.break_one()
+    return await exchanged
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -168,27 +158,27 @@ async def test_a_kept_connection_that_takes_nothing_is_replaced_once(upstream: U
     upstream.answer = reply(200, b"{}")
     network = Network()
     sent: list[str] = []
-    async with Connections(upstream.url, network=network) as connections:
+    async with Connections(upstream.url, connect=network.connect) as connections:
         await exchange(connections, a_request(upstream.url))
-        network.refuses = 1
-        assert await exchange(connections, a_request(upstream.url, method, sent)) == b"{}"
-        assert (network.streams, len(upstream.requests)) == (2, 2)
-        network.refuses = 2
+        request = a_request(upstream.url, method, sent)
+        assert await exchange_on_a_connection_that_breaks(connections, network, request) == b"{}"
+        assert (len(network.writers), len(upstream.requests)) == (2, 2)
+        assert sent
         sent.clear()
+        network.broken = True
         with pytest.raises(httpx.TransportError):
-            await exchange(connections, a_request(upstream.url, method, sent))
+            await exchange_on_a_connection_that_breaks(connections, network, request)
     assert sent == []
-    assert (network.streams, len(upstream.requests)) == (3, 2)
+    assert (len(network.writers), len(upstream.requests)) == (3, 2)
 
 
 async def test_a_new_connection_that_takes_nothing_is_not_replaced(upstream: Upstream) -> None:
-    network = Network()
-    network.refuses = 1
+    network = Network(broken=True)
     sent: list[str] = []
-    async with Connections(upstream.url, network=network) as connections:
+    async with Connections(upstream.url, connect=network.connect) as connections:
         with pytest.raises(httpx.TransportError):
             await exchange(connections, a_request(upstream.url, "POST", sent))
-    assert (network.streams, upstream.requests, sent) == (1, [], [])
+    assert (len(network.writers), upstream.requests, sent) == (1, [], [])
 
 
 async def test_a_request_that_left_is_not_sent_again(upstream: Upstream) -> None:

@@ -130,6 +130,9 @@ class Api:
         self._sanitize = sanitize
         self._app = app
         self._transport: httpx.AsyncBaseTransport | None = None
+        self._url: httpx.URL | None = None
+        """The base URL, where the rest of an address is given as the target: that saves reading it anew for each request."""
+        self._prefix = ""
         self._background: asyncio.Task[None] | None = None
 
     def call(self, progress: Progress | None = None) -> Call:
@@ -160,6 +163,7 @@ class Api:
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+        target = f"{request.path}?{httpx.QueryParams(request.query)}" if request.query else request.path
         transport = self._transport or self._open()
         started = time.perf_counter()
         sent = self._app is not None  # in this process, a request arrives as soon as it is made
@@ -171,11 +175,10 @@ class Api:
         try:
             outgoing = httpx.Request(
                 request.method,
-                self._base_url + request.path,
-                params=request.query,
+                self._url or self._base_url + target,
                 headers=headers,
                 content=content,
-                extensions={"sent": leaves},
+                extensions={"sent": leaves, "target": (self._prefix + target).encode("ascii")},
             )
             with anyio.fail_after(deadline - anyio.current_time()):
                 response = await transport.handle_async_request(outgoing)
@@ -220,13 +223,15 @@ class Api:
         return Unreachable(f"No connection to {self._base_url}: {reason}. Nothing was sent", outcome="not_applied")
 
     def _open(self) -> httpx.AsyncBaseTransport:
-        if self._app is not None:
-            import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
+        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
 
+        if self._app is not None:
             self._transport = httpx.ASGITransport(app=self._app)
         else:
             from phone_number_mcp.connections import Connections  # noqa: PLC0415  (the same)
 
+            self._url = httpx.URL(self._base_url)
+            self._prefix = self._url.raw_path.decode("ascii").rstrip("/")
             self._transport = Connections(self._base_url)
         return self._transport
 
@@ -250,7 +255,7 @@ class Api:
                 log.debug("no connection ahead of the first call: %s", type(error).__name__)
             while True:
                 await anyio.sleep(module.IDLE_SECONDS)
-                await transport.close_unused()
+                transport.close_unused()
 
     async def __aenter__(self) -> Self:
         return self
@@ -451,7 +456,7 @@ async def _read(response: httpx.Response) -> tuple[bytes, str | None]:
     elif encoding != "identity":
         return b"", "it is in an encoding that was not asked for"
     body = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in response.stream:  # type: ignore[union-attr]  # an asynchronous transport's
         if inflate is None:
             body += chunk
         else:

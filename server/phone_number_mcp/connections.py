@@ -1,13 +1,15 @@
 """The connections to one origin: kept, bounded in number, and honest about whether anything was sent.
 
-An httpx transport on httpcore's public parts. httpx's own pool serves any number of origins, searches all its requests
-whenever one comes or goes, and does not tell whether a request that failed had begun to leave.
+An httpx transport on httpcore's HTTP/1.1 and asyncio's streams. httpx's own pool serves any number of origins, searches all
+its requests whenever one comes or goes, and does not tell whether a request that failed had begun to leave.
 """
 
 from __future__ import annotations
 
+import asyncio
+import select
+import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,7 +18,10 @@ import httpx
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from socket import socket
+
+    Connect = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 MAX_CONNECTIONS = 64
 """At once; further requests wait for one of them."""
@@ -24,32 +29,29 @@ IDLE_SECONDS = 30.0
 """How long an unused connection is kept. Common gateways close theirs after 60 seconds, and a request that crosses with
 that is a request of which nobody knows what became."""
 
+_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError)
+
 
 class Connections(httpx.AsyncBaseTransport):
     """Sends requests to one origin, over HTTP/1.1.
 
-    A request may carry the extension `sent`, a callable: it is called as soon as a byte of the request may have left. If it
-    was not called, nothing was sent.
+    A request may carry two extensions: `target` as in httpx, and `sent`, a callable that is called as soon as a byte of the
+    request may have left. If it was not called, nothing was sent.
 
     Args:
         base_url: Of which the origin is taken.
         idle_seconds: How long an unused connection is kept.
-        network: What connects and is written to.
+        connect: Opens a connection, as `asyncio.open_connection` does.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        idle_seconds: float = IDLE_SECONDS,
-        network: httpcore.AsyncNetworkBackend | None = None,
-    ) -> None:
+    def __init__(self, base_url: str, idle_seconds: float = IDLE_SECONDS, connect: Connect | None = None) -> None:
         url = httpx.URL(base_url)
         self._tls = url.scheme == "https"
         self._host, self._port = url.raw_host, url.port or (443 if self._tls else 80)
         self._origin = httpcore.Origin(url.raw_scheme, self._host, self._port)
-        self._idle_seconds = idle_seconds
-        self._network = network or httpcore.AnyIOBackend()
         self._ssl_context: ssl.SSLContext | None = None
+        self._idle_seconds = idle_seconds
+        self._connect = connect or asyncio.open_connection
         self._idle: list[_Connection] = []
         self._free = anyio.Semaphore(MAX_CONNECTIONS, fast_acquire=True)
 
@@ -59,31 +61,32 @@ class Connections(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: There is no connection, or it broke, or what came is not HTTP.
         """
-        sent: Callable[[], None] = request.extensions.get("sent", lambda: None)
+        target = request.extensions.get("target", request.url.raw_path)
         outgoing = httpcore.Request(
             request.method,
-            httpcore.URL(scheme=self._origin.scheme, host=self._host, port=self._port, target=request.url.raw_path),
+            httpcore.URL(scheme=self._origin.scheme, host=self._host, port=self._port, target=target),
             headers=request.headers.raw,
             content=request.stream,
         )
+        sent: Callable[[], None] = request.extensions.get("sent", lambda: None)
         await self._free.acquire()
         try:
-            with _errors_of_httpx():
-                connection = await self._kept() or await self._new()
-                try:
-                    response = await connection.handle(outgoing, sent)
-                except (httpcore.NetworkError, httpcore.RemoteProtocolError):
-                    if connection.wrote or not connection.kept:
-                        raise
-                    # The peer had hung up, and nothing had left: a new connection is as good as the first would have been.
-                    connection = await self._new()
-                    response = await connection.handle(outgoing, sent)
-        except BaseException:
+            connection = self._kept() or await self._new()
+            try:
+                response = await connection.handle(outgoing, sent)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+                if connection.wrote or not connection.kept:
+                    raise
+                # The peer had hung up, and nothing had left: a new connection is as good as the first would have been.
+                connection = await self._new()
+                response = await connection.handle(outgoing, sent)
+        except BaseException as error:
             self._free.release()
+            if isinstance(error, _ERRORS):
+                raise _as_httpx(error) from error
             raise
-        return httpx.Response(
-            response.status, headers=response.headers, stream=_Body(response, lambda: self._release(connection))
-        )
+        body = _Body(response, lambda: self._release(connection))
+        return httpx.Response(response.status, headers=response.headers, stream=body)
 
     async def open(self) -> None:
         """Open a connection for the first request to come.
@@ -91,40 +94,43 @@ class Connections(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: That is not possible.
         """
-        with _errors_of_httpx():
+        try:
             connection = await self._new()
+        except httpcore.NetworkError as error:
+            raise _as_httpx(error) from error
         connection.kept = True
         self._idle.append(connection)
 
-    async def close_unused(self) -> None:
+    def close_unused(self) -> None:
         """Close the connections that nobody used for a while."""
-        old = [connection for connection in self._idle if not connection.usable(self._idle_seconds)]
-        self._idle = [connection for connection in self._idle if connection not in old]
-        for connection in old:
-            await connection.http.aclose()
+        for connection in list(self._idle):
+            if not connection.usable(self._idle_seconds):
+                self._idle.remove(connection)
+                connection.close()
 
     async def aclose(self) -> None:
         """Close the connections that are not in use."""
         while self._idle:
-            await self._idle.pop().http.aclose()
+            self._idle.pop().close()
 
-    async def _kept(self) -> _Connection | None:
+    def _kept(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()  # the one used last is the least likely to be closed
             if connection.usable(self._idle_seconds):
                 return connection
-            await connection.http.aclose()
+            connection.close()
         return None
 
     async def _new(self) -> _Connection:
         host = self._host.decode("ascii").strip("[]")
-        stream = await self._network.connect_tcp(host, self._port)
-        if self._tls:
-            if self._ssl_context is None:
-                self._ssl_context = httpx.create_ssl_context()
-                self._ssl_context.set_alpn_protocols(["http/1.1"])
-            stream = await stream.start_tls(self._ssl_context, server_hostname=host)
-        return _Connection(self._origin, stream)
+        if self._tls and self._ssl_context is None:
+            self._ssl_context = httpx.create_ssl_context()
+            self._ssl_context.set_alpn_protocols(["http/1.1"])
+        try:
+            reader, writer = await self._connect(host, self._port, ssl=self._ssl_context, happy_eyeballs_delay=0.25)
+        except OSError as error:  # no such host, nobody there, or nobody who can prove to be it
+            raise httpcore.ConnectError(str(error)) from error
+        return _Connection(self._origin, reader, writer)
 
     def _release(self, connection: _Connection) -> None:
         self._free.release()
@@ -132,13 +138,19 @@ class Connections(httpx.AsyncBaseTransport):
             connection.kept = True
             connection.used_at = time.monotonic()
             self._idle.append(connection)
+        else:
+            connection.close()
 
 
 class _Connection(httpcore.AsyncNetworkStream):
-    """One connection, and the stream under it that knows what was written."""
+    """One connection: httpcore's HTTP, and the stream under it that knows whether anything was written.
 
-    def __init__(self, origin: httpcore.Origin, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
+    httpcore's own streams do the same with a time-out of their own for each read and write; here, the caller has one for all.
+    """
+
+    def __init__(self, origin: httpcore.Origin, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
         self._sent: Callable[[], None] = lambda: None
         self.http = httpcore.AsyncHTTP11Connection(origin, self)
         self.used_at = time.monotonic()
@@ -148,35 +160,39 @@ class _Connection(httpcore.AsyncNetworkStream):
         """A byte of the request under way may have left."""
 
     def usable(self, idle_seconds: float) -> bool:
-        """Whether it is fresh enough, and the peer has not closed it: an unused connection has nothing to read but the end."""
-        return time.monotonic() - self.used_at < idle_seconds and not self._stream.get_extra_info("is_readable")
+        """Whether it is fresh enough, and the peer has not closed it."""
+        if time.monotonic() - self.used_at >= idle_seconds or self._writer.is_closing():
+            return False
+        # An unused connection has nothing to read but its end; a socket at its end stays readable.
+        return not _readable(self._writer.get_extra_info("socket"))
 
     async def handle(self, request: httpcore.Request, sent: Callable[[], None]) -> httpcore.Response:
         self._sent, self.wrote = sent, False
         return await self.http.handle_async_request(request)
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, timeout)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         try:
-            await self._stream.write(buffer, timeout)
-        except httpcore.WriteError:  # refused before anything of it left
-            raise
-        except BaseException:  # cancelled: how far it got, nobody knows
-            self._wrote()
-            raise
-        self._wrote()
+            return await self._reader.read(max_bytes)
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
 
-    def _wrote(self) -> None:
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        if self._writer.is_closing():
+            raise httpcore.WriteError("The connection is closed")
         self.wrote = True
         self._sent()
+        try:
+            self._writer.write(buffer)
+            await self._writer.drain()
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        self.close()
 
-    def get_extra_info(self, info: str) -> object:
-        return self._stream.get_extra_info(info)
+    def close(self) -> None:
+        # At once: a peer that does not answer the end of TLS would be waited for.
+        self._writer.transport.abort()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -187,24 +203,30 @@ class _Body(httpx.AsyncByteStream):
         self._release: Callable[[], None] | None = release
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _errors_of_httpx():
-            async for chunk in self._response.aiter_stream():
+        try:
+            async for chunk in self._response.stream:  # type: ignore[union-attr]  # it is asynchronous
                 yield chunk
+        except _ERRORS as error:
+            raise _as_httpx(error) from error
 
     async def aclose(self) -> None:
         if self._release is not None:
             release, self._release = self._release, None
             try:
-                with anyio.CancelScope(shield=True):
-                    await self._response.aclose()
+                await self._response.aclose()
             finally:
                 release()
 
 
-@contextmanager
-def _errors_of_httpx() -> Iterator[None]:
-    """Raise what httpx's users expect of a transport: the exceptions have the same names in both packages."""
-    try:
-        yield
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-        raise getattr(httpx, type(error).__name__)(str(error)) from error
+def _readable(connection: socket) -> bool:
+    if sys.platform == "win32":  # it has no poll; elsewhere, select takes no descriptor above 1,023
+        return bool(select.select([connection], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _as_httpx(error: Exception) -> Exception:
+    """Return what httpx's users expect of a transport: the exceptions have the same names in both packages."""
+    mapped: Exception = getattr(httpx, type(error).__name__)(str(error))
+    return mapped
