@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
@@ -77,13 +78,40 @@ def test_a_malformed_configuration_stops_the_start_with_every_fault_in_one_messa
     ]
 
 
+LATER = {
+    *("httpx", "httpcore", "httpx2", "phonenumbers", "rich", "difflib", "sqlite3", "tenacity", "platformdirs"),
+    *("phone_number_mcp.sandbox", "phone_number_mcp.connections", "mcp.client", "mcp.server.mcpserver"),
+}
+
+
 def test_the_start_imports_nothing_that_the_first_reply_does_not_need() -> None:
-    code = (
-        "import sys; from phone_number_mcp.cli import main; main([]); "
-        "print(sorted({'httpx', 'httpcore', 'phonenumbers', 'rich', 'difflib', 'sqlite3', 'tenacity', 'platformdirs', 'phone_number_mcp.sandbox'} & set(sys.modules)))"
-    )
-    program = [command()[0], "-c", code]
+    program = [command()[0], "-X", "importtime", *command()[1:]]
+    initialize = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "0"}}
+    asked = [("initialize", initialize), ("tools/list", {})]
+    lines = [
+        json.dumps({"jsonrpc": "2.0", "id": n, "method": method, "params": params})
+        for n, (method, params) in enumerate(asked)
+    ]
     done = subprocess.run(
-        program, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True, env={}
+        program, input="\n".join(lines), capture_output=True, text=True, timeout=60, check=True, env={}
     )
-    assert done.stdout == "[]\n"
+    assert done.stdout.count("\n") == 2
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"phone_number_mcp.app", "mcp.server.lowlevel"} <= imported
+    assert imported & LATER == set()
+
+
+def test_a_package_that_is_imported_lazily_is_whole_for_whoever_asks() -> None:
+    code = """
+import sys
+from phone_number_mcp.cli import _import_lazily
+_import_lazily("mcp")
+_import_lazily("mcp.server")
+import mcp.server.lowlevel
+from mcp.shared.exceptions import MCPError
+assert "mcp.client" not in sys.modules
+assert not hasattr(mcp, "__wrapped__") and "mcp.client" not in sys.modules
+from mcp import Client
+assert mcp.server.MCPServer and mcp.MCPError is MCPError and Client.__name__ == "Client"
+"""
+    subprocess.run([command()[0], "-c", code], timeout=60, check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib.util
 import logging
 import os
 import re
@@ -55,6 +56,9 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
 
     import anyio  # noqa: PLC0415
 
+    # What they import for others (the SDK's client, HTTP, its other server) takes 60 ms.
+    _import_lazily("mcp")
+    _import_lazily("mcp.server")
     from phone_number_mcp.api import Api  # noqa: PLC0415
     from phone_number_mcp.app import build  # noqa: PLC0415
     from phone_number_mcp.stdio import Stdio  # noqa: PLC0415
@@ -113,6 +117,30 @@ def _journal(settings: Settings) -> Journal:
     options = settings.options
     place = options.journal or (MEMORY if options.sandbox else default_place())
     return Journal(place, settings.platform.name, settings.base_url)
+
+
+def _import_lazily(package: str) -> None:
+    """Import a package, but run its `__init__.py` only once somebody asks for one of its own names.
+
+    Its modules can be imported as ever. Works as `importlib.util.LazyLoader` does, which runs a package as soon as one of its
+    modules is imported.
+    """
+    if package in sys.modules or (spec := importlib.util.find_spec(package)) is None or (loader := spec.loader) is None:
+        return
+    module = importlib.util.module_from_spec(spec)
+
+    def load(name: str) -> object:
+        if name.startswith("__"):  # Python itself, looking for what a module may have
+            raise AttributeError(name)
+        del module.__dict__["__getattr__"]
+        loader.exec_module(module)
+        return getattr(module, name)
+
+    module.__dict__["__getattr__"] = load
+    sys.modules[package] = module
+    parent, _, name = package.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], name, module)
 
 
 def _open_standard_streams() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
@@ -240,7 +240,7 @@ class Tool(Generic[A]):
     @cached_property
     def input_schema(self) -> dict[str, Any]:
         """The JSON schema of the arguments: a flat object, in the words that every client takes."""
-        return self.arguments.model_json_schema(schema_generator=_PlainJsonSchema)
+        return _rendered(self.arguments)
 
     @cached_property
     def output_schema(self) -> dict[str, Any]:
@@ -249,8 +249,7 @@ class Tool(Generic[A]):
         Clients validate results against it. They must not throw away the answer to a purchase because a platform
         changed the type of a field: so inside `data` the schema names and explains, and asserts nothing.
         """
-        data = self.data.model_json_schema(schema_generator=_PlainJsonSchema)
-        error = Failure.model_json_schema(schema_generator=_PlainJsonSchema)
+        data, error = _rendered(self.data), _rendered(Failure)
         # Every tool in the list carries this, so of an error it names just what every error has.
         always = {name: error["properties"][name] for name in error["required"]}
         return {
@@ -261,6 +260,11 @@ class Tool(Generic[A]):
                 "error": {"type": "object", "properties": always},
             },
         }
+
+
+@cache  # several tools return the same, and every one may fail
+def _rendered(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(schema_generator=_PlainJsonSchema)
 
 
 def _problem(detail: ErrorDetails, arguments: type[Arguments]) -> FieldProblem:
@@ -321,10 +325,9 @@ class _PlainJsonSchema(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        rendered = super().default_schema(schema)
-        if rendered.get("default", ...) is None:
-            del rendered["default"]
-        return rendered
+        if schema.get("default", ...) is None:
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
 
 
 def _without_additional(schema: JsonSchemaValue) -> JsonSchemaValue:
