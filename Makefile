@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check format lint types test-clients wheel goldens picture clean
+.PHONY: demo test check format lint types test-clients wheel goldens fuzz picture clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -27,6 +27,9 @@ format: $(VENV)/.dev ## format and mend what ruff can
 
 goldens: $(VENV)/.dev ## write the goldens and the README's tables anew, to be read in review
 	@$(BIN)/pytest --update-goldens tests/test_goldens.py
+
+fuzz: $(VENV)/.dev ## a minute of bytes that are no messages
+	@$(BIN)/pytest tests/test_fuzz.py --fuzz-seconds 60
 
 picture: $(VENV)/.dev ## draw docs/demo.svg anew
 	@$(BIN)/python tests/picture.py

@@ -32,6 +32,7 @@ if os.environ.get("CI"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write the goldens and the README's tables anew")
+    parser.addoption("--fuzz-seconds", default=0, help="how long to go on with inputs that are no messages")
 
 
 @pytest.fixture

@@ -212,6 +212,7 @@ async def test_with_credentials_a_connection_is_opened_ahead_of_the_first_call(
         if listed:
             await client.ask("tools/list")
         await upstream.connected.wait()
+        await client.ask("ping")  # meanwhile the server has noticed, too
         assert upstream.requests == []
         await client.call("get_phone_number", phone_number="+14155550100")
     assert (upstream.connections, len(upstream.requests)) == (1, 1)

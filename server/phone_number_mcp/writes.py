@@ -112,6 +112,7 @@ class Writes:
         self._journal: Journal | None = None
         self._one_at_a_time = anyio.Lock()
         self._flights: list[_Flight] = []
+        self._settled_by: float | None = None
         self._tasks = anyio.create_task_group()
 
     async def __aenter__(self) -> Self:
@@ -130,8 +131,10 @@ class Writes:
                 self._journal.close()
 
     async def settle(self) -> None:
-        """Wait for the writes under way, but not for long. What is cut off is in the journal, for the next start."""
-        with anyio.move_on_after(GRACE_SECONDS, shield=True):
+        """Wait for the writes under way, but not for long, however often one asks: what is cut off is in the journal."""
+        if self._settled_by is None:
+            self._settled_by = anyio.current_time() + GRACE_SECONDS
+        with anyio.CancelScope(shield=True, deadline=self._settled_by):
             for flight in list(self._flights):
                 await flight.landed.wait()
 
