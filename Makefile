@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check format lint types test-clients wheel goldens fuzz picture clean
+.PHONY: demo test check format lint types test-clients wheel goldens fuzz picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -40,6 +40,9 @@ test-clients: $(VENV)/.dev ## the TypeScript client against the real server
 wheel: $(VENV)/.dev ## build the wheel, install it in a clean environment, try it there
 	@tests/try_wheel $(BIN)/python
 
+bench: $(VENV)/.base ## measure beside other servers, a quarter of an hour on a quiet machine; writes benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks.bench --write
+
 $(VENV)/.base: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=…") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv --clear $(VENV)
@@ -55,4 +58,4 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules benchmarks/.envs

@@ -1,0 +1,1 @@
+"""How fast this server is beside others: `make bench`, or `python -m benchmarks.bench --help`."""
