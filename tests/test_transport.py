@@ -403,20 +403,32 @@ async def test_what_is_under_way_at_the_end_of_stdin_is_answered(
     assert replies[3]["result"]["structuredContent"] == {"data": {"phone_number": NUMBER}}
 
 
+@pytest.mark.parametrize("count", [2, 400, 2500])
 async def test_what_takes_too_long_after_the_end_of_stdin_is_given_up(
-    upstream: Upstream, own_journal: dict[str, str]
+    upstream: Upstream, own_journal: dict[str, str], count: int
 ) -> None:
     upstream.answer = Slow(60)
     env = environment(own_journal, **credentials(upstream))
     begun = time.monotonic()
     ended = await anyio.run_process(
-        command(), input=session(*(get(n) for n in range(400)), request("last")), env=env, check=False
+        command(), input=session(*(get(n) for n in range(count)), request("last")), env=env, check=False
     )
     assert time.monotonic() - begun < 10  # the calls would take 25 seconds
     assert (ended.returncode, ended.stderr) == (0, b"")
     replies = answers(ended.stdout)
-    assert replies.keys() == {"init", *range(400), "last"}  # those that had not begun, too
-    assert {replies[n]["error"]["code"] for n in range(400)} == {-32000}
+    assert replies.keys() == {"init", *range(count), "last"}  # those that had not begun, too
+    assert {replies[n]["error"]["code"] for n in range(count)} == {-32000}
+
+
+async def test_what_waits_its_turn_at_the_end_of_stdin_has_as_long_as_what_runs(
+    upstream: Upstream, own_journal: dict[str, str]
+) -> None:
+    upstream.answer = Slow(0.2)
+    env = environment(own_journal, **credentials(upstream))
+    ended = await anyio.run_process(command(), input=session(*(get(n) for n in range(1000))), env=env, check=False)
+    replies = answers(ended.stdout)
+    assert replies.keys() == {"init", *range(1000)}  # in 64 connections, more than three seconds
+    assert all("result" in replies[n] for n in range(1000))
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

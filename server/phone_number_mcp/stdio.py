@@ -65,6 +65,7 @@ class Stdio:
 
     def __init__(self) -> None:
         self._requests: _Requests | None = None
+        self._stopped = False
 
     async def serve(self, server: Server[Any]) -> None:
         """Serve until the client closes stdin or stdout, or `stop` is called.
@@ -76,10 +77,13 @@ class Stdio:
         with _claimed(0, os.O_RDONLY) as source, _claimed(1, os.O_WRONLY) as sink, redirect_stdout(sys.stderr):
             replies = _Replies(sink)
             self._requests = _Requests(source, replies)
+            if self._stopped:
+                self._requests.stop()
             await server.run(self._requests, replies, server.create_initialization_options())
 
     def stop(self) -> None:
         """End soon: nothing more is read, and nobody is waited for."""
+        self._stopped = True
         if self._requests is not None:
             self._requests.stop()
 
@@ -136,8 +140,8 @@ class _AmbiguousError(Exception):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         shown = f'"{twice}"' if re.fullmatch(r"\w{1,64}", twice, re.ASCII) else "a key"
         raise _AmbiguousError(types.INVALID_REQUEST, f"Invalid Request: {shown} is there twice in one object")
     return value
@@ -273,6 +277,8 @@ class _Requests:
         self._open_bytes = 0
         self._waiting: deque[types.JSONRPCRequest] = deque()
         self._waker: asyncio.Future[None] | None = None
+        self._full = False
+        """There is more to read, but too much under way."""
         self._stopped = False
         self._ends_at: float | None = None
         replies.changed = self._wake
@@ -290,7 +296,8 @@ class _Requests:
     def _answered(self, id_: RequestId | None) -> None:
         if id_ in self._open:
             self._open_bytes -= self._open.pop(id_)
-            self._wake()
+            if self._waiting or self._full or self._source.ended:
+                self._wake()
 
     async def _unanswered(self, id_: RequestId) -> None:
         self._answered(id_)
@@ -312,17 +319,14 @@ class _Requests:
             if message is not None:
                 return message
             await self._sleep()
-        for request in self._waiting:
-            closed = types.ErrorData(code=types.CONNECTION_CLOSED, message="Connection closed: this was not begun")
-            self._replies.put(types.JSONRPCError(jsonrpc="2.0", id=request.id, error=closed))
-        self._waiting.clear()
+        self._refuse_the_rest()
         raise anyio.EndOfStream
 
     async def _sleep(self) -> None:
         if self._over():
             return
         self._waker = self._loop.create_future()
-        glance = self._source.ended or self._replies.congested
+        glance = self._source.ended or self._held_back()
         timer = self._loop.call_later(_GLANCE_SECONDS, self._wake) if glance else None
         try:
             await self._waker
@@ -333,61 +337,88 @@ class _Requests:
     def _over(self) -> bool:
         if self._stopped or self._replies.broken:
             return True
-        now = self._loop.time()
-        gone = self._source.ended or (self._replies.congested and self._source.hung_up())
-        if gone and self._replies.stalled_for(now) >= STALLED_SECONDS:
-            return True
-        if not self._source.ended or self._lines:
+        if not (self._source.ended or (self._held_back() and self._source.hung_up())):
             return False
-        self._ends_at = self._ends_at or now + GRACE_SECONDS
-        return not self._open or now >= self._ends_at
+        now = self._loop.time()
+        if self._ends_at is None:
+            self._ends_at = now + GRACE_SECONDS
+        if now >= self._ends_at or self._replies.stalled_for(now) >= STALLED_SECONDS:
+            return True
+        return self._source.ended and not (self._open or self._lines)
+
+    def _held_back(self) -> bool:
+        """Whether the client is not read from, so that the end of what it sends would not be seen."""
+        return self._full or self._replies.congested
 
     def _next(self) -> SessionMessage | None:
         """Return what is next for the SDK; None if there is nothing that it should be given now."""
         while not self._replies.congested:
             if self._waiting and self._running() < MAX_RUNNING:
                 return self._begin(self._waiting.popleft())
-            if len(self._open) >= MAX_OPEN or self._open_bytes >= MAX_OPEN_BYTES:
+            self._full = len(self._open) >= MAX_OPEN or self._open_bytes >= MAX_OPEN_BYTES
+            if self._full:
                 return None
             try:
                 line = self._lines.pop()
                 if line is None:
                     self._source.resume()
                     return None
-                message = parse(line)
-                if isinstance(message, types.JSONRPCRequest):
-                    self._refuse_a_second(message.id)
-                    self._open[message.id] = len(line)
-                    self._open_bytes += len(line)
-                    self._waiting.append(message)
-                elif not self._cancelled_before_it_began(message):
-                    return SessionMessage(message)
+                if (message := self._take_in(line)) is not None:
+                    return message
             except _RefusedError as refused:
-                log.debug("refused a line: %s", refused)
-                if refused.error.id in self._open:
-                    refused.error.id = None
-                self._replies.put(refused.error)
+                self._refuse(refused)
         return None
+
+    def _take_in(self, line: bytes) -> SessionMessage | None:
+        """Return a message that the SDK should be given at once; a request is noted, and waits its turn."""
+        message = parse(line)
+        if isinstance(message, types.JSONRPCRequest):
+            if message.id in self._open:
+                # With that id, the refusal would be taken for the answer to the first: a purchase, perhaps.
+                raise _invalid("a request with this id is under way already")
+            self._open[message.id] = len(line)
+            self._open_bytes += len(line)
+            self._waiting.append(message)
+            return None
+        return None if self._cancelled_before_it_began(message) else SessionMessage(message)
+
+    def _refuse(self, refused: _RefusedError) -> None:
+        log.debug("refused a line: %s", refused)
+        if refused.error.id in self._open:
+            refused.error.id = None
+        self._replies.put(refused.error)
+
+    def _refuse_the_rest(self) -> None:
+        """Tell of each request that was not begun, and will not be."""
+        self._lines.feed(self._source.rest())
+        while self._lines:
+            try:
+                line = self._lines.pop()
+                if line is None:
+                    break
+                self._take_in(line)
+            except _RefusedError as refused:
+                self._refuse(refused)
+        for request in self._waiting:
+            closed = types.ErrorData(code=types.CONNECTION_CLOSED, message="Connection closed: this was not begun")
+            self._replies.put(types.JSONRPCError(jsonrpc="2.0", id=request.id, error=closed))
+        self._waiting.clear()
 
     def _running(self) -> int:
         return len(self._open) - len(self._waiting)
 
     def _begin(self, request: types.JSONRPCRequest) -> SessionMessage:
+        self._ends_at = None  # the last to begin has as long as the first
         # The SDK answers no request that the client cancelled; this is how it tells that it is done with one.
         metadata = ServerMessageMetadata(on_request_unanswered=partial(self._unanswered, request.id))
         return SessionMessage(request, metadata)
-
-    def _refuse_a_second(self, id_: RequestId) -> None:
-        if id_ in self._open:
-            # With that id, the refusal would be taken for the answer to the first: a purchase, perhaps.
-            raise _invalid("a request with this id is under way already")
 
     def _cancelled_before_it_began(self, message: types.JSONRPCMessage) -> bool:
         if not isinstance(message, types.JSONRPCNotification) or message.method != "notifications/cancelled":
             return False
         id_ = (message.params or {}).get("requestId")
         for request in self._waiting:
-            if request.id == id_:
+            if type(request.id) is type(id_) and request.id == id_:
                 self._waiting.remove(request)
                 self._answered(request.id)
                 return True
@@ -480,8 +511,8 @@ class _Replies:
         """Wait until the client has read everything, or does not seem to any more."""
         try:
             patience = _GLANCE_SECONDS if self._stopped else STALLED_SECONDS
-            while self.stalled_for(self._loop.time()) < patience and self._sink.pending:
-                with anyio.move_on_after(patience):
+            while self._sink.pending and (stalled := self.stalled_for(self._loop.time())) < patience:
+                with anyio.move_on_after(patience - stalled):
                     await self._moves()
         finally:
             self._sink.close()
@@ -539,9 +570,19 @@ class _Source:
         poll.register(self._fd, getattr(select, "POLLRDHUP", 0))
         return bool(poll.poll(0))
 
+    def rest(self) -> bytes:
+        """Return what the client has left when it closed its end; nothing if it has not."""
+        return b"" if self.ended or not self.hung_up() else b"".join(iter(self._take, b"")) + b"\n"
+
     def close(self) -> None:
         self.pause()
         self._open = False
+
+    def _take(self) -> bytes:
+        try:
+            return os.read(self._fd, _CHUNK)
+        except OSError:
+            return b""
 
     def _ready(self) -> None:
         # One read of what is there does not wait, so the descriptor can stay as it is for others who share it.
@@ -565,6 +606,9 @@ class _Source:
             self._may_read.wait()
             try:
                 chunk = os.read(self._fd, _CHUNK)
+            except BlockingIOError:  # a terminal that somebody else made so
+                select.select([self._fd], [], [])
+                continue
             except OSError:
                 chunk = b""
             with suppress(RuntimeError):  # the loop is closed: nobody is there any more
@@ -664,7 +708,10 @@ class _Sink:
 def _write_all(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(fd, rest) :]
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:  # a terminal that somebody else made so
+            select.select([], [fd], [])
 
 
 @contextmanager
