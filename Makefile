@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check format lint types test-clients wheel goldens fuzz picture bench clean
+.PHONY: demo test check format lint types test-clients conformance wheel goldens fuzz picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -12,7 +12,7 @@ demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 test: $(VENV)/.dev ## run the tests
 	@$(BIN)/pytest
 
-check: lint types test test-clients wheel ## everything that CI runs
+check: lint types test test-clients conformance wheel ## everything that CI runs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -37,6 +37,9 @@ picture: $(VENV)/.dev ## draw docs/demo.svg anew
 test-clients: $(VENV)/.dev ## the TypeScript client against the real server
 	@tests/clients/run $(BIN)/python
 
+conformance: $(VENV)/.dev ## the official conformance suite against the server over HTTP; needs npm
+	@$(BIN)/python tests/conformance/judge.py
+
 wheel: $(VENV)/.dev ## build the wheel, install it in a clean environment, try it there
 	@tests/try_wheel $(BIN)/python
 
@@ -58,4 +61,4 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules benchmarks/.envs
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules tests/conformance/node_modules benchmarks/.envs

@@ -10,13 +10,16 @@ import os
 import re
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from phone_number_mcp import __version__
 from phone_number_mcp.platforms import PLATFORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from mcp.server.lowlevel import Server
 
     from phone_number_mcp.api import ASGIApp
     from phone_number_mcp.journal import Journal
@@ -42,6 +45,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve_stdio(arguments: argparse.Namespace) -> int:
+    def stdio() -> Transport:
+        from phone_number_mcp.stdio import Stdio  # noqa: PLC0415
+
+        return Stdio()
+
+    return _serve(arguments, stdio)
+
+
+def _serve_http(arguments: argparse.Namespace) -> int:
+    def http() -> Transport:
+        from phone_number_mcp.http import Http, listen  # noqa: PLC0415
+
+        try:
+            return Http(listen(arguments.host, arguments.port))
+        except ValueError as error:
+            sys.stderr.write(f"phone-number-mcp http: --host {error}\n")
+            sys.exit(USAGE_ERROR)
+        except OSError as error:
+            reason = f"port {arguments.port} cannot be used: {error.strerror}. Try --port"
+            sys.stderr.write(f"phone-number-mcp http: {reason}\n")
+            sys.exit(1)
+
+    return _serve(arguments, http)
+
+
+class Transport(Protocol):
+    """How clients reach the server."""
+
+    async def serve(self, server: Server[Any]) -> None:
+        """Serve until there is nobody left, or `stop` is called."""
+
+    def stop(self) -> None:
+        """End soon."""
+
+
+def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport]) -> int:
     _open_standard_streams()
     gc.disable()  # what the imports make lives on: searching it for garbage takes a fifth of the start
     from phone_number_mcp.settings import ConfigurationError, Options, read  # noqa: PLC0415  (--help needs none of it)
@@ -61,13 +100,13 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
     _import_lazily("mcp.server")
     from phone_number_mcp.api import Api  # noqa: PLC0415
     from phone_number_mcp.app import build  # noqa: PLC0415
-    from phone_number_mcp.stdio import Stdio  # noqa: PLC0415
     from phone_number_mcp.text import Sanitizer  # noqa: PLC0415
     from phone_number_mcp.writes import Writes  # noqa: PLC0415
 
     options, platform = settings.options, settings.platform
     sanitize = Sanitizer(settings.secrets())
     _log_to_stderr(options.log_level, sanitize)
+    transport = open_transport()
 
     async def run() -> None:
         status = 0
@@ -83,20 +122,19 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
             Writes(platform, api, lambda: _journal(settings), options.max_creates) as writes,
             anyio.create_task_group() as tasks,
         ):
-            stdio = Stdio()
 
             async def end_on_signal() -> None:
                 nonlocal status
                 status = 128 + await _signal()
                 await writes.settle()
-                stdio.stop()
+                transport.stop()
 
             tasks.start_soon(end_on_signal)
             asyncio.get_running_loop().call_later(AFTER_THE_START, api.prepare)
             server = build(settings, api, writes, sanitize)
             gc.freeze()
             gc.enable()
-            await stdio.serve(server)
+            await transport.serve(server)
             tasks.cancel_scope.cancel()
         # All is closed. An ordinary exit would wait for a thread that may be looking up a host, or reading a terminal.
         os._exit(status)
@@ -229,22 +267,15 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"phone-number-mcp {__version__}")
-    parser.add_argument("--platform", metavar="NAME", help="the voice-AI platform: zudu (default) or retell")
-    parser.add_argument("--sandbox", action="store_const", const="true", help="a simulated platform: nothing is real")
-    parser.add_argument("--read-only", action="store_const", const="true", help="only tools that change nothing")
-    parser.add_argument("--tools", metavar="A,B", help="exactly these tools")
-    parser.add_argument(
-        "--allow-delete", action="store_const", const="true", help="the tool that releases a number, too"
-    )
-    parser.add_argument(
-        "--confirm", metavar="WHEN", help="never (default), or always: ask the person before every write"
-    )
-    parser.add_argument("--max-creates", metavar="N", help="how many numbers may be created a day")
-    parser.add_argument("--timeout", metavar="SECONDS", help="for one tool call (default: 25)")
-    parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: warning)")
-    parser.add_argument("--journal", metavar="PATH", help="of the journal of writes")
+    _add_options(parser)
     parser.set_defaults(run=_serve_stdio)
     commands = parser.add_subparsers(title="commands", metavar="", description="without one: serve MCP over stdio")
+
+    http = commands.add_parser("http", help="serve MCP over HTTP, to clients on this machine", allow_abbrev=False)
+    http.add_argument("--host", metavar="HOST", default="127.0.0.1", help="a loopback address (default: 127.0.0.1)")
+    http.add_argument("--port", type=_port, metavar="PORT", default=8000, help="default: 8000; 0 takes a free one")
+    _add_options(http, default=argparse.SUPPRESS)  # what stands before the command counts, too
+    http.set_defaults(run=_serve_http)
 
     demo = commands.add_parser("demo", help="watch a client use the server, against the sandbox", allow_abbrev=False)
     names = " or ".join(PLATFORMS)
@@ -263,6 +294,21 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--port", type=_port, default=8080, metavar="PORT", help="on 127.0.0.1 (default: 8080)")
     sandbox.set_defaults(run=_serve_sandbox)
     return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add what the server can be told, over whatever transport."""
+    add = partial(parser.add_argument, default=default)
+    add("--platform", metavar="NAME", help="the voice-AI platform: zudu (default) or retell")
+    add("--sandbox", action="store_const", const="true", help="a simulated platform: nothing is real")
+    add("--read-only", action="store_const", const="true", help="only tools that change nothing")
+    add("--tools", metavar="A,B", help="exactly these tools")
+    add("--allow-delete", action="store_const", const="true", help="the tool that releases a number, too")
+    add("--confirm", metavar="WHEN", help="never (default), or always: ask the person before every write")
+    add("--max-creates", metavar="N", help="how many numbers may be created a day")
+    add("--timeout", metavar="SECONDS", help="for one tool call (default: 25)")
+    add("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: warning)")
+    add("--journal", metavar="PATH", help="of the journal of writes")
 
 
 def _port(value: str) -> int:

@@ -1,0 +1,107 @@
+"""MCP over Streamable HTTP at `/mcp`, for clients on this machine: stateless, so that any request may be the first.
+
+There is no sign-in: whoever reaches it can spend money. So it listens on loopback only, and refuses requests that a page in
+a browser has sent to it by another name (DNS rebinding).
+
+https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mcp.server.lowlevel import Server
+
+PATH = "/mcp"
+SECONDS_TO_END = 1
+"""How long requests may go on once the process is told to end, and the writes have settled."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections from this machine.
+
+    Args:
+        host: A loopback address, or `localhost`.
+        port: 0 takes a free one.
+
+    Raises:
+        ValueError: The host is not loopback; the message says what to do.
+        OSError: The port cannot be used.
+    """
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        raise ValueError("must be an address, 127.0.0.1 or ::1, or localhost") from None
+    if not address.is_loopback:
+        raise ValueError("must be loopback: there is no sign-in, and whoever reached it could buy numbers")
+    listener = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET)  # noqa: PLR2004  (IPv6)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((str(address), port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class Http:
+    """Clients on this machine, over HTTP.
+
+    Args:
+        listener: Where they connect.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._server: _Server | None = None
+        self._stopped = False
+
+    async def serve(self, server: Server[Any]) -> None:
+        """Serve until `stop` is called. The address is printed on stderr: stdout stays free, as with stdio."""
+        host, port = self._listener.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        names = ["localhost", "127.0.0.1", "[::1]", name]
+        app = server.streamable_http_app(
+            streamable_http_path=PATH,
+            stateless_http=True,
+            transport_security=TransportSecuritySettings(
+                enable_dns_rebinding_protection=True,
+                allowed_hosts=[each for name in names for each in (name, f"{name}:*")],
+                allowed_origins=[each for name in names for each in (f"http://{name}", f"http://{name}:*")],
+            ),
+        )
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it tells of each request that is cut at the end
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=SECONDS_TO_END
+        )
+        self._server = _Server(config)
+        self._server.should_exit = self._stopped
+        sys.stderr.write(f"phone-number-mcp serves MCP at http://{name}:{port}{PATH} (ctrl-c ends it)\n")
+        sys.stderr.flush()
+        await self._server.serve(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stopped = True
+        if self._server is not None:
+            self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to whoever runs it: the writes have to settle first."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

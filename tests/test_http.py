@@ -1,0 +1,221 @@
+"""The real `phone-number-mcp http` as a process, with the official client over HTTP."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import httpx
+import pytest
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+from mcp import Client
+from mcp_types import ElicitResult
+
+from conftest import KEY, SECRET, command, credentials
+from faulty import Faulty, Held
+from phone_number_mcp.journal import Entry, entries
+from test_consent import Person
+from test_stdio import TOOLS, content
+from test_transport import INITIALIZE, environment, get, request
+from upstream import Upstream
+from wire import MODERN
+
+pytestmark = pytest.mark.anyio
+ERAS = pytest.mark.parametrize("mode", ["legacy", MODERN])
+WISH = {"phone_number": "+14155550120", "nickname": "Side door"}
+ACCEPT = {"accept": "application/json, text/event-stream"}
+
+
+@pytest.fixture
+def platform(upstream: Upstream) -> Faulty:
+    return Faulty(upstream)
+
+
+@dataclass
+class Served:
+    url: str
+    process: Process
+    journal: str
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+    @property
+    def noted(self) -> list[Entry]:
+        return list(entries(self.journal))
+
+
+@asynccontextmanager
+async def serving(own_journal: dict[str, str], *options: str, **env: str) -> AsyncIterator[Served]:
+    """Start the server at a free port; `stderr` and `stdout` are whole once it has ended."""
+    program = command(*options, "--port", "0")
+    environ = environment(own_journal, **env)
+    with anyio.fail_after(60):
+        async with await anyio.open_process(program, stdin=subprocess.DEVNULL, env=environ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            log = BufferedByteReceiveStream(process.stderr)
+            line = await log.receive_until(b"\n", 1000)
+            address = re.search(rb"http://127\.0\.0\.1:\d+/mcp", line)
+            assert address is not None, line
+            served = Served(address[0].decode(), process, own_journal["PHONE_NUMBER_MCP_JOURNAL"])
+            yield served
+            if process.returncode is None:
+                process.terminate()
+            served.stderr = line + b"".join([chunk async for chunk in log])
+            served.stdout = b"".join([chunk async for chunk in process.stdout])
+            await process.wait()
+
+
+@ERAS
+async def test_a_client_looks_a_number_up_and_creates_one(
+    own_journal: dict[str, str], platform: Faulty, mode: str
+) -> None:
+    options = ("http", "--log-level", "debug")
+    async with (
+        serving(own_journal, *options, **credentials(platform.upstream)) as served,
+        Client(served.url, mode=mode) as client,
+    ):
+        assert [tool.name for tool in (await client.list_tools()).tools] == TOOLS
+        created = await client.call_tool("create_phone_number", WISH)
+        got = await client.call_tool("get_phone_number", {"phone_number": WISH["phone_number"]})
+        missing = await client.call_tool("get_phone_number", {"phone_number": "+14155550121"})
+    assert content(created)["data"]["nickname"] == "Side door"
+    assert content(got)["data"]["nickname"] == "Side door"
+    assert (missing.is_error, content(missing)["error"]["code"]) == (True, "not_found")
+    assert platform.posts == 1
+    assert served.stdout == b""
+    for secret in (KEY, SECRET):
+        assert secret not in served.stderr.decode()
+
+
+@pytest.mark.parametrize("options", [("http", "--platform", "retell"), ("--platform", "retell", "http")])
+async def test_options_count_before_and_after_the_command(
+    own_journal: dict[str, str], options: tuple[str, ...]
+) -> None:
+    async with (
+        serving(own_journal, *options, PHONE_NUMBER_MCP_SANDBOX="true") as served,
+        Client(served.url) as client,
+    ):
+        result = await client.call_tool("get_phone_number", {"phone_number": "+14155550100"})
+    assert "phone_number_pretty" in content(result)["data"]
+
+
+async def test_a_person_is_asked_before_a_write_without_a_session(
+    own_journal: dict[str, str], platform: Faulty
+) -> None:
+    person = Person(ElicitResult(action="accept", content={"confirm": True}))
+    async with (
+        serving(own_journal, "http", "--confirm", "always", **credentials(platform.upstream)) as served,
+        Client(served.url, mode=MODERN, elicitation_callback=person) as client,
+    ):
+        result = await client.call_tool("create_phone_number", WISH)
+    assert content(result)["data"]["nickname"] == "Side door"
+    assert len(person.asked) == 1
+    assert platform.posts == 1
+
+
+async def test_a_create_whose_client_hangs_up_is_not_torn_off(own_journal: dict[str, str], platform: Faulty) -> None:
+    answer = Held(0)
+    platform.fail(answer, commits=True)
+    call = request(1, "tools/call", name="create_phone_number", arguments=WISH)
+    async with serving(own_journal, "http", **credentials(platform.upstream)) as served:
+        async with httpx.AsyncClient() as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: client.post(served.url, json=call, headers=ACCEPT, timeout=None))
+            await answer.reached.wait()
+            tasks.cancel_scope.cancel()  # the connection is closed
+        answer.release.set()
+        platform.work()
+        async with Client(served.url) as again:
+            result = content(await again.call_tool("create_phone_number", WISH))
+        assert platform.posts == 1
+        assert result["data"]["nickname"] == "Side door"
+        assert {entry.outcome for entry in served.noted} == {"applied"}
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_signal_lets_a_create_settle(
+    own_journal: dict[str, str], platform: Faulty, stop: signal.Signals
+) -> None:
+    answer = Held(0.5)
+    platform.fail(answer, commits=True)
+    call = request(1, "tools/call", name="create_phone_number", arguments=WISH)
+    async with serving(own_journal, "http", **credentials(platform.upstream)) as served:
+        async with httpx.AsyncClient() as client, anyio.create_task_group() as tasks:
+
+            async def post() -> None:
+                response = await client.post(served.url, json=call, headers=ACCEPT, timeout=None)
+                assert "Side door" in response.text
+
+            tasks.start_soon(post)
+            await answer.reached.wait()
+            served.process.send_signal(stop)
+            answer.release.set()
+        assert await served.process.wait() == 128 + stop
+        (entry,) = served.noted
+        assert (entry.phone_number, entry.outcome) == (WISH["phone_number"], "applied")
+    assert b"Traceback" not in served.stderr
+
+
+async def test_a_page_that_calls_by_another_name_is_refused(own_journal: dict[str, str]) -> None:
+    async with serving(own_journal, "http", "--sandbox") as served, httpx.AsyncClient() as client:
+        for headers, status in (
+            ({}, 200),
+            ({"origin": "http://localhost:3000"}, 200),
+            ({"host": "evil.example.com"}, 421),
+            ({"origin": "https://evil.example.com"}, 403),
+            ({"origin": "null"}, 403),
+        ):
+            response = await client.post(served.url, json=INITIALIZE, headers=ACCEPT | headers)
+            assert response.status_code == status, headers
+        assert (await client.post(served.url, json=get(1), headers=ACCEPT)).status_code == 200
+        assert (await client.get(served.url.removesuffix("/mcp"))).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("0.0.0.0", "must be loopback"),  # noqa: S104  (that is what must not be)
+        ("192.0.2.1", "must be loopback"),
+        ("::", "must be loopback"),
+        ("example.com", "must be an address, 127.0.0.1 or ::1, or localhost"),
+    ],
+)
+def test_what_others_could_reach_is_not_served(host: str, why: str) -> None:
+    ended = run("http", "--sandbox", "--host", host)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"phone-number-mcp http: --host {why}")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("http", "--sandbox", "--port", str(port))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"phone-number-mcp http: port {port} cannot be used: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_fault_in_the_configuration_stops_it_as_it_stops_stdio() -> None:
+    ended = run("http", "--timeout", "never")
+    assert ended.returncode == 2
+    assert "--timeout" in ended.stderr
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*options),
+        env=environment({}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
