@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     import httpx
     import tenacity
 
+    from phone_number_mcp.connections import Connections
     from phone_number_mcp.text import Sanitizer
 
 MAX_REPLY_BYTES = 1024 * 1024
 """Of one reply's body, after decompression. A phone number takes about 1 KB, a page of fifty 50 KB."""
 MAX_TEXT = 10_000
 """Characters of one text in a reply."""
+CLEANING_SECONDS = 30.0
+"""How often connections that nobody uses are looked for."""
 MAX_DEPTH = 32
 """Levels of nesting in a reply. The documented ones have five."""
 
@@ -55,6 +58,7 @@ class Reply:
         unreadable: Why there is no JSON where some was due; None if it was read, or if the body is empty.
         retry_after_seconds: As the platform said, if it did.
         request_id: The platform's name for this exchange, if it gave one.
+        date: When it answered, by its own clock: the header as it was sent.
     """
 
     method: str
@@ -63,6 +67,7 @@ class Reply:
     unreadable: str | None = None
     retry_after_seconds: float | None = None
     request_id: str | None = None
+    date: str | None = None
 
     def refusal(self, meaning: type[ToolError], message: str, detail: str = "") -> ToolError:
         """Return the error that this answer is.
@@ -130,10 +135,13 @@ class Api:
         self._sanitize = sanitize
         self._app = app
         self._transport: httpx.AsyncBaseTransport | None = None
+        self._connections: Connections | None = None
         self._url: httpx.URL | None = None
         """The base URL, where the rest of an address is given as the target: that saves reading it anew for each request."""
         self._prefix = ""
         self._background: asyncio.Task[None] | None = None
+        self.last: Reply | None = None
+        """The latest answer, for whoever wants to know more of it than what it means."""
 
     def call(self, progress: Progress | None = None) -> Call:
         """Return what one tool call reaches the platform with; its time starts now.
@@ -199,14 +207,16 @@ class Api:
                 body = _parse(raw, sanitize)
             except _UnreadableError as error:
                 problem = str(error)
-        return Reply(
+        self.last = Reply(
             method=request.method,
             status=response.status_code,
             body=body,
             unreadable=problem,
             retry_after_seconds=_retry_after(response.headers.get("retry-after")),
             request_id=sanitize(response.headers.get("x-request-id", ""), 200) or None,
+            date=response.headers.get("date"),
         )
+        return self.last
 
     def _lost(self, error: Exception, *, sent: bool, seconds: float, sanitize: Sanitizer) -> ToolError:
         """Return what it means that there is no whole answer."""
@@ -232,7 +242,7 @@ class Api:
 
             self._url = httpx.URL(self._base_url)
             self._prefix = self._url.raw_path.decode("ascii").rstrip("/")
-            self._transport = Connections(self._base_url)
+            self._transport = self._connections = Connections(self._base_url)
         return self._transport
 
     def prepare(self) -> None:
@@ -245,17 +255,36 @@ class Api:
             self.authorize()
         except ToolError:  # there are no credentials, so there will be no call
             return
-        module = await anyio.to_thread.run_sync(import_module, "phone_number_mcp.connections")
-        transport = self._transport or self._open()
-        if isinstance(transport, module.Connections):
-            try:
-                with anyio.fail_after(self._timeout):
-                    await transport.open()
-            except (module.httpx.HTTPError, OSError, UnicodeError) as error:
-                log.debug("no connection ahead of the first call: %s", type(error).__name__)
-            while True:
-                await anyio.sleep(module.IDLE_SECONDS)
-                transport.close_unused()
+        await anyio.to_thread.run_sync(import_module, "phone_number_mcp.connections")
+        try:
+            await self.connect()
+        except ToolError as error:
+            log.debug("no connection ahead of the first call: %s", error.code)
+        while True:
+            await anyio.sleep(CLEANING_SECONDS)
+            if self._connections is not None:
+                self._connections.close_unused()
+
+    async def connect(self) -> None:
+        """Open a connection for the first request to come.
+
+        Raises:
+            Unreachable: That is not possible; the message says why.
+            TimedOut: It took too long.
+        """
+        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
+
+        started = time.perf_counter()
+        if self._transport is None:
+            self._open()
+        if self._connections is None:
+            return
+        try:
+            with anyio.fail_after(self._timeout):
+                await self._connections.open()
+        except (httpx.HTTPError, OSError, UnicodeError) as error:
+            seconds = time.perf_counter() - started
+            raise self._lost(error, sent=False, seconds=seconds, sanitize=self._sanitize) from error
 
     async def __aenter__(self) -> Self:
         return self
@@ -268,7 +297,7 @@ class Api:
                 await self._background
         if self._transport is not None:
             await self._transport.aclose()
-            self._transport = None
+            self._transport = self._connections = None
 
 
 Progress = Callable[[int, str], Awaitable[None]]

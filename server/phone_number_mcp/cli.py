@@ -83,11 +83,10 @@ class Transport(Protocol):
 def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport]) -> int:
     _open_standard_streams()
     gc.disable()  # what the imports make lives on: searching it for garbage takes a fifth of the start
-    from phone_number_mcp.settings import ConfigurationError, Options, read  # noqa: PLC0415  (--help needs none of it)
+    from phone_number_mcp.settings import ConfigurationError, read  # noqa: PLC0415  (--help needs none of it)
 
-    given = {name: value for name in Options.model_fields if (value := getattr(arguments, name)) is not None}
     try:
-        settings = read(given, os.environ)
+        settings = read(_given(arguments), os.environ)
     except ConfigurationError as error:
         return _refuse(error.faults)
 
@@ -141,6 +140,13 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
 
     anyio.run(run)
     return 0
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the options of the server that the command line has."""
+    from phone_number_mcp.settings import Options  # noqa: PLC0415
+
+    return {name: value for name in Options.model_fields if (value := getattr(arguments, name)) is not None}
 
 
 def _refuse(faults: Sequence[str]) -> int:
@@ -211,6 +217,12 @@ def _show_journal(arguments: argparse.Namespace) -> int:
     return show(place, as_json=arguments.json, unsettled=arguments.unsettled)
 
 
+def _examine(arguments: argparse.Namespace) -> int:
+    from phone_number_mcp.doctor import run  # noqa: PLC0415
+
+    return run(_given(arguments), os.environ, as_json=arguments.json)
+
+
 def _embedded(platform: Platform) -> ASGIApp:
     from phone_number_mcp.sandbox import create_app  # noqa: PLC0415
 
@@ -276,6 +288,13 @@ def _parser() -> argparse.ArgumentParser:
     http.add_argument("--port", type=_port, metavar="PORT", default=8000, help="default: 8000; 0 takes a free one")
     _add_options(http, default=argparse.SUPPRESS)  # what stands before the command counts, too
     http.set_defaults(run=_serve_http)
+
+    doctor = commands.add_parser(
+        "doctor", help="say what is wrong with this set-up, and how to mend it", allow_abbrev=False
+    )
+    doctor.add_argument("--json", action="store_true", help="for a machine: one JSON object")
+    _add_options(doctor, default=argparse.SUPPRESS)
+    doctor.set_defaults(run=_examine)
 
     demo = commands.add_parser("demo", help="watch a client use the server, against the sandbox", allow_abbrev=False)
     names = " or ".join(PLATFORMS)

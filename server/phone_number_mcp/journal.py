@@ -275,6 +275,25 @@ def connect(place: str, *, mode: Literal["rwc", "ro"] = "rwc") -> sqlite3.Connec
     return database
 
 
+def problem(place: str) -> str | None:
+    """Return why a journal could not be written at a place; None if it could. One that is not there yet is not made.
+
+    Args:
+        place: A path.
+    """
+    path = Path(place).expanduser().absolute()
+    if not path.exists():
+        folder = next(folder for folder in path.parents if folder.exists())
+        if not folder.is_dir():
+            return f"{folder} is no folder"
+        return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} belongs to another user, or is read-only"
+    try:
+        connect(place).close()
+    except (sqlite3.Error, OSError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return None
+
+
 def entries(place: str, *, unsettled: bool = False) -> list[Entry]:
     """Return what a journal holds, the newest first.
 

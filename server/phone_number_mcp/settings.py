@@ -146,6 +146,11 @@ def variable(option: str) -> str:
     return PREFIX + option.upper()
 
 
+def unfilled(name: str, environ: Mapping[str, str]) -> bool:
+    """Return whether a variable holds a placeholder that nobody filled in; it counts as not set."""
+    return bool(environ.get(name, "").strip()) and _get(environ, name) is None
+
+
 def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     """Return the settings.
 

@@ -29,7 +29,7 @@ class Platform:
         title: As people know it.
         base_url: The published address.
         base_url_variable: The environment variable that overrides it.
-        credentials: The environment variables that hold them, each also read as `…_FILE`.
+        credentials: The environment variables that hold them, each also read as `…_FILE` → how the values begin.
         authorize: Credentials by variable → the headers that carry them.
         decipher: A reply → its data, or the `errors.ToolError` that it means.
         held: A number → what the platform holds, or `NotFound`.
@@ -45,7 +45,7 @@ class Platform:
     title: str
     base_url: str
     base_url_variable: str
-    credentials: tuple[str, ...]
+    credentials: Mapping[str, str]
     authorize: Callable[[Mapping[str, str]], dict[str, str]]
     decipher: Callable[[Reply], Any]
     held: Callable[[Call, str], Awaitable[dict[str, Any]]]

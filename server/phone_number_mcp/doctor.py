@@ -1,0 +1,308 @@
+"""What is wrong with a set-up, and how to mend it: each check says what it saw, and nothing is changed or created anywhere.
+
+The platform is asked for one number that is reserved and so nobody's: "not found" proves that the credentials are accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import platform as machine
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import anyio
+from pydantic import SecretStr
+
+from phone_number_mcp import __version__
+from phone_number_mcp.api import Api
+from phone_number_mcp.errors import InvalidReply, NotFound, TimedOut, ToolError, Unauthorized, Unreachable
+from phone_number_mcp.platforms import PLATFORMS, load
+from phone_number_mcp.settings import ConfigurationError, Settings, read, unfilled, variable
+from phone_number_mcp.text import Sanitizer
+
+if TYPE_CHECKING:
+    from phone_number_mcp.platforms import Platform
+
+RESERVED = "+14155550100"
+"""A number that no operator gives out: https://www.nanpa.com/numbering/555-line-numbers."""
+PATIENCE_SECONDS = 10.0
+"""For one check of the network."""
+SKEW_SECONDS = 300.0
+"""How far this machine's clock may be off."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Args:
+        name: What it was.
+        ok: Whether it is as it should be.
+        detail: What was seen. Holds no secret.
+        mend: What to do about it; None if there is nothing to do.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    mend: str | None = None
+
+
+def run(given: Mapping[str, str], environ: Mapping[str, str], *, as_json: bool) -> int:
+    """Examine the set-up and print what was found; return an exit status: 0 only if all is well.
+
+    Args:
+        given: The options from the command line.
+        environ: The environment variables.
+        as_json: For a machine: `{"ok": bool, "checks": [{"name", "ok", "detail", "mend"}]}`.
+    """
+
+    async def examined() -> list[Check]:
+        return [check async for check in examine(given, environ)]
+
+    checks = anyio.run(examined)
+    well = all(check.ok for check in checks)
+    if as_json:
+        found = {"ok": well, "checks": [asdict(check) for check in checks]}
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.writelines(_lines(checks))
+    return 0 if well else 1
+
+
+def _lines(checks: list[Check]) -> Iterator[str]:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        yield f"{'ok  ' if check.ok else 'FAIL'}  {check.name:{width}}  {check.detail}\n"
+        if check.mend:
+            yield f"      {'':{width}}  → {check.mend}\n"
+    failed = sum(not check.ok for check in checks)
+    yield "\nAll is well.\n" if not failed else f"\n{failed} of {len(checks)} need mending.\n"
+
+
+async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> AsyncIterator[Check]:
+    """Yield what is found, in the order in which one thing needs the other.
+
+    Args:
+        given: The options from the command line.
+        environ: The environment variables.
+    """
+    packages = ", ".join(f"{name} {version(name)}" for name in ("mcp", "httpx", "pydantic"))
+    yield Check("version", ok=True, detail=f"{__version__}, Python {machine.python_version()}, {packages}")
+    try:
+        settings = read(given, environ)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            yield _fault(fault)
+        for check in _unset(_chosen(given, environ), environ):
+            yield check
+        settings = _what_is_left(given)
+    else:
+        yield Check("settings", ok=True, detail=_told(settings))
+        if settings.options.sandbox:
+            yield Check("platform", ok=True, detail="simulated: no credentials, no network")
+        else:
+            async for check in _platform(settings, environ):
+                yield check
+    yield _journal(settings)
+
+
+def _fault(fault: str) -> Check:
+    detail, _, mend = fault.partition("; ")
+    return Check("settings", ok=False, detail=detail, mend=_sentence(mend) or "Correct it where it is set.")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if not text or text[-1] in ".?!" else ".")
+
+
+def _what_is_left(given: Mapping[str, str]) -> Settings:
+    """Return settings with which the rest can be looked at although some are wrong."""
+    return read({"sandbox": "true"} | {name: given[name] for name in ("journal",) if name in given}, {})
+
+
+def _chosen(given: Mapping[str, str], environ: Mapping[str, str]) -> Platform:
+    """Return the platform that is meant, whatever else is wrong."""
+    name = (given.get("platform") or environ.get(variable("platform"), "")).strip().lower()
+    return load(name if name in PLATFORMS else next(iter(PLATFORMS)))
+
+
+def _told(settings: Settings) -> str:
+    options = settings.options.model_dump(exclude_defaults=True, exclude={"platform", "sandbox"})
+    changed = "".join(f", {name} {value}" for name, value in options.items())
+    return f"{settings.platform.title} at {settings.base_url}{changed}"
+
+
+# --- the platform -----------------------------------------------------------------------------------------------------
+
+
+async def _platform(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Check]:
+    credentials = list(_credentials(settings, environ))
+    for check in credentials:
+        yield check
+    reached = True
+    async for check in _way(settings):
+        reached = reached and check.ok
+        yield check
+    if reached and all(check.ok for check in credentials):
+        async for check in _question(settings):
+            yield check
+
+
+def _unset(platform: Platform, environ: Mapping[str, str]) -> Iterator[Check]:
+    for name in platform.credentials:
+        given = [each for each in (name, f"{name}_FILE") if environ.get(each, "").strip()]
+        if not given:
+            mend = f"Set {name}, or {name}_FILE with the path of a file: under `env` in the client's configuration, and here."
+            yield Check("credentials", ok=False, detail=f"{name} is not set", mend=mend)
+        elif all(unfilled(each, environ) for each in given):
+            detail = f"{given[0]} holds a placeholder that nobody has filled in"
+            mend = "Put the value itself there, or use the form of reference that your client resolves."
+            yield Check("credentials", ok=False, detail=detail, mend=mend)
+
+
+def _credentials(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
+    yield from _unset(settings.platform, environ)
+    forms = settings.platform.credentials
+    for name, secret in settings.credentials.items():
+        value, beginning = secret.get_secret_value(), forms[name]
+        others = [other for other, form in forms.items() if other != name and value.startswith(form)]
+        if others and not value.startswith(beginning):
+            mend = f"Swap {name} and {others[0]}."
+            yield Check("credentials", ok=False, detail=f"{name} begins as {others[0]} should", mend=mend)
+        else:
+            unusual = "" if value.startswith(beginning) else f", but does not begin with {beginning} as documented"
+            yield Check("credentials", ok=True, detail=f"{name} is set, {len(value)} characters{unusual}")
+
+
+async def _way(settings: Settings) -> AsyncIterator[Check]:
+    """Look for the host, then open a connection."""
+    variable = settings.platform.base_url_variable
+    url = urlsplit(settings.base_url)
+    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    try:
+        with anyio.fail_after(PATIENCE_SECONDS):
+            found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "no answer" if isinstance(error, OSError) else "not a host name"
+        mend = f"Check {variable} and this machine's network: is there a typo in the name, or no connection?"
+        yield Check("host", ok=False, detail=f"{host} cannot be found: {why}", mend=mend)
+        return
+    addresses = sorted({str(entry[4][0]) for entry in found})
+    yield Check("host", ok=True, detail=f"{host} is {'an address' if addresses == [host] else ', '.join(addresses)}")
+    started = time.perf_counter()
+    try:
+        async with _api(settings) as api:
+            await api.connect()
+    except (Unreachable, TimedOut) as error:
+        detail = error.message.removesuffix(". Nothing was sent")
+        if isinstance(error, TimedOut):
+            detail = f"No connection to {settings.base_url} within {PATIENCE_SECONDS:.0f} s"
+        mend = f"Check {variable}: is anything there? A firewall may be in the way; proxies are not used."
+        if "certificate" in detail.lower():
+            mend = (
+                f"Check {variable}. If a proxy of your organization reads TLS, set SSL_CERT_FILE to its certificate "
+                "authority; else somebody is in between, and nothing should be sent."
+            )
+        yield Check("connection", ok=False, detail=detail, mend=mend)
+        return
+    how = "TLS, certificate verified" if url.scheme == "https" else "plain, on this machine"
+    milliseconds = (time.perf_counter() - started) * 1000
+    yield Check("connection", ok=True, detail=f"port {port} answers in {milliseconds:.0f} ms ({how})")
+
+
+async def _question(settings: Settings) -> AsyncIterator[Check]:
+    """Ask for a number that is nobody's."""
+    async with _api(settings) as api:
+        try:
+            await settings.platform.held(api.call(), RESERVED)
+            detail = f"The credentials are accepted; {RESERVED} is there"
+        except NotFound:
+            detail = f"The credentials are accepted: {RESERVED} is not found, as it should be"
+        except Unauthorized as error:
+            mend = _about_credentials(settings.platform, swapped=await _accepted_if_swapped(settings))
+            yield Check("platform", ok=False, detail=f"The credentials are refused: {error.message}", mend=mend)
+            return
+        except ToolError as error:
+            detail = f"{error.code}: {error.message}"
+            mend = error.hint if not isinstance(error, InvalidReply) else _about_address(settings.platform)
+            yield Check("platform", ok=False, detail=detail, mend=mend)
+            return
+        answer = api.last
+        if answer is None or not isinstance(answer.body, dict):
+            detail = f"{settings.base_url} answers {answer.status if answer else ''}, but not as {settings.platform.title} does"
+            yield Check("platform", ok=False, detail=detail, mend=_about_address(settings.platform))
+            return
+        yield Check("platform", ok=True, detail=detail)
+        if answer.date:
+            yield _clock(answer.date)
+
+
+def _about_address(platform: Platform) -> str:
+    return f"Check {platform.base_url_variable}: the published address is {platform.base_url}."
+
+
+def _about_credentials(platform: Platform, *, swapped: bool) -> str:
+    names = " and ".join(platform.credentials)
+    if swapped:
+        return f"Swap {names}: the other way round, they are accepted."
+    return f"Copy {names} again from {platform.title}: are they of this organization, and not revoked?"
+
+
+async def _accepted_if_swapped(settings: Settings) -> bool:
+    if len(settings.credentials) < 2:  # noqa: PLR2004  (a pair)
+        return False
+    values = [value.get_secret_value() for value in settings.credentials.values()]
+    swapped = {name: SecretStr(value) for name, value in zip(settings.credentials, reversed(values), strict=True)}
+    async with _api(replace(settings, credentials=swapped)) as api:
+        try:
+            await settings.platform.held(api.call(), RESERVED)
+        except NotFound:
+            return True
+        except ToolError:
+            return False
+        return True
+
+
+def _api(settings: Settings) -> Api:
+    return Api(
+        base_url=settings.base_url,
+        authorize=settings.authorize,
+        decipher=settings.platform.decipher,
+        timeout=min(PATIENCE_SECONDS, settings.options.timeout),
+        sanitize=Sanitizer(settings.secrets()),
+    )
+
+
+def _clock(date: str) -> Check:
+    try:
+        skew = time.time() - parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return Check("clock", ok=True, detail="The platform does not say what time it is")
+    if abs(skew) > SKEW_SECONDS:
+        detail = f"This machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the platform's"
+        return Check("clock", ok=False, detail=detail, mend="Set it: certificates and the journal's days depend on it.")
+    return Check("clock", ok=True, detail=f"within {max(1, round(abs(skew)))} s of the platform's")
+
+
+# --- this machine -----------------------------------------------------------------------------------------------------
+
+
+def _journal(settings: Settings) -> Check:
+    from phone_number_mcp.journal import MEMORY, default_place, problem  # noqa: PLC0415  (SQLite)
+
+    place = settings.options.journal or default_place()
+    if place == MEMORY:
+        return Check("journal", ok=True, detail="in memory: what is unsettled at a crash is forgotten")
+    if why := problem(place):
+        mend = "Make it writable for this user, or choose another place with --journal (PHONE_NUMBER_MCP_JOURNAL)."
+        return Check("journal", ok=False, detail=f"{place} cannot be written: {why}", mend=mend)
+    return Check("journal", ok=True, detail=f"{Path(place).expanduser()} can be written")

@@ -1,0 +1,247 @@
+"""`phone-number-mcp doctor` as a process, with set-ups that are broken one way each: it names what is wrong and the mend."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import trustme
+
+from conftest import KEY, SECRET, command, credentials
+from phone_number_mcp.platforms import PLATFORMS, load
+from upstream import Answer, Request, Upstream, envelope, reply
+
+pytestmark = pytest.mark.anyio
+RETELL_KEY = "key_Rk7Zp2Qw9Lx4Vb6Nm1Ts8"
+UNKNOWN = reply(404, envelope(status="error", message="Phone number not found", error="It does not exist"))
+REFUSED = reply(401, envelope(status="error", message="Missing or invalid API key/secret"))
+
+
+def accepting(key: str, secret: str) -> Answer:
+    """A platform that knows one pair of credentials, and no number."""
+
+    async def answer(request: Request, stream: Any) -> None:
+        known = (request.headers["x-api-key"], request.headers["x-api-secret"]) == (key, secret)
+        await (UNKNOWN if known else REFUSED)(request, stream)
+
+    return answer
+
+
+@pytest.fixture
+def home(tmp_path: Path, own_journal: dict[str, str]) -> dict[str, str]:
+    """The environment of a user who has nothing yet."""
+    place = tmp_path / "home"
+    place.mkdir()
+    own = {"PATH": os.environ["PATH"], "HOME": str(place), "USERPROFILE": str(place), "APPDATA": str(place)}
+    return own | own_journal
+
+
+async def doctor(env: dict[str, str], *options: str) -> tuple[int, list[dict[str, Any]]]:
+    """Run it for a machine and for a person; return the exit status and the checks."""
+    asked = await anyio.run_process(command("doctor", "--json", *options), env=env, check=False)
+    told = await anyio.run_process(command("doctor", *options), env=env, check=False)
+    found = json.loads(asked.stdout)
+    assert found.keys() == {"ok", "checks"}
+    assert (asked.returncode == 0) == (told.returncode == 0) == found["ok"] == all(c["ok"] for c in found["checks"])
+    assert (asked.stderr, told.stderr) == (b"", b"")
+    for check in found["checks"]:
+        assert check.keys() == {"name", "ok", "detail", "mend"}
+        assert check["ok"] == (check["mend"] is None)
+        if check["name"] not in {"connection", "clock"}:  # they hold times
+            assert check["detail"] in told.stdout.decode()
+        assert (check["mend"] or "") in told.stdout.decode()
+    for secret in (KEY, SECRET, RETELL_KEY):
+        assert secret not in asked.stdout.decode() + told.stdout.decode()
+    return asked.returncode, found["checks"]
+
+
+def failed(checks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one check that failed."""
+    (only,) = [check for check in checks if not check["ok"]]
+    return only
+
+
+async def test_a_set_up_that_works_is_well(home: dict[str, str], upstream: Upstream) -> None:
+    upstream.answer = accepting(KEY, SECRET)
+    status, checks = await doctor(home | credentials(upstream))
+    assert status == 0
+    names = ["version", "settings", "credentials", "credentials", "host", "connection", "platform", "journal"]
+    assert [check["name"] for check in checks] == names
+    assert "+14155550100 is not found, as it should be" in checks[6]["detail"]
+    assert {request.method for request in upstream.requests} == {"GET"}
+
+
+async def test_a_retell_set_up_that_works_is_well(home: dict[str, str], upstream: Upstream) -> None:
+    upstream.answer = reply(422, {"status": "error", "message": "Phone number not found"})
+    env = home | {"RETELL_API_KEY": RETELL_KEY, "RETELL_BASE_URL": upstream.url}
+    status, checks = await doctor(env, "--platform", "retell")
+    assert (status, "Retell at" in checks[1]["detail"]) == (0, True)
+
+
+async def test_the_sandbox_needs_nothing(home: dict[str, str]) -> None:
+    assert (await doctor(home, "--sandbox"))[0] == 0
+
+
+async def test_a_missing_key_is_named(home: dict[str, str], upstream: Upstream) -> None:
+    env = home | credentials(upstream)
+    del env["ZUDU_API_KEY"]
+    _, checks = await doctor(env)
+    check = failed(checks)
+    assert (check["name"], check["detail"]) == ("credentials", "ZUDU_API_KEY is not set")
+    assert "Set ZUDU_API_KEY" in check["mend"]
+    assert upstream.requests == []
+
+
+async def test_a_swapped_pair_is_seen_by_its_form(home: dict[str, str], upstream: Upstream) -> None:
+    env = home | credentials(upstream) | {"ZUDU_API_KEY": SECRET, "ZUDU_API_SECRET": KEY}
+    _, checks = await doctor(env)
+    assert {check["mend"] for check in checks if not check["ok"]} == {
+        "Swap ZUDU_API_KEY and ZUDU_API_SECRET.",
+        "Swap ZUDU_API_SECRET and ZUDU_API_KEY.",
+    }
+    assert upstream.requests == []
+
+
+async def test_a_swapped_pair_without_the_documented_form_is_found_by_trying(
+    home: dict[str, str], upstream: Upstream
+) -> None:
+    upstream.answer = accepting("first-0123456789", "second-0123456789")
+    pair = {"ZUDU_API_KEY": "second-0123456789", "ZUDU_API_SECRET": "first-0123456789"}
+    _, checks = await doctor(home | credentials(upstream) | pair)
+    assert failed(checks)["mend"] == "Swap ZUDU_API_KEY and ZUDU_API_SECRET: the other way round, they are accepted."
+
+
+async def test_a_line_break_at_the_end_is_seen(home: dict[str, str], upstream: Upstream) -> None:
+    _, checks = await doctor(home | credentials(upstream) | {"ZUDU_API_SECRET": SECRET + "\n"})
+    check = failed(checks)
+    assert check["detail"] == "ZUDU_API_SECRET: has a line break in it"
+    assert check["mend"] == "Copy it again, without the end of the line."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(reply(404, b"<html>No such page</html>", content_type="text/html"), id="404 in HTML"),
+        pytest.param(reply(200, b"<html>Welcome</html>", content_type="text/html"), id="200 in HTML"),
+        pytest.param(reply(301, b"", location="https://example.com/"), id="redirect"),
+        pytest.param(reply(404, b""), id="404 without a word"),
+    ],
+)
+async def test_an_address_where_something_else_answers_is_seen(
+    home: dict[str, str], upstream: Upstream, answer: Answer
+) -> None:
+    upstream.answer = answer
+    _, checks = await doctor(home | credentials(upstream))
+    check = failed(checks)
+    assert check["name"] == "platform"
+    assert check["mend"] == "Check ZUDU_BASE_URL: the published address is https://api.zudu.ai."
+
+
+@pytest.mark.parametrize("address", ["http://platform.test", "ftp://platform.test", "platform.test"])
+async def test_an_address_that_is_not_https_is_seen(home: dict[str, str], upstream: Upstream, address: str) -> None:
+    _, checks = await doctor(home | credentials(upstream) | {"ZUDU_BASE_URL": address})
+    check = failed(checks)
+    assert check["name"] == "settings"
+    assert check["detail"].startswith("ZUDU_BASE_URL: must be ")
+
+
+async def test_a_host_that_does_not_exist_is_seen(home: dict[str, str], upstream: Upstream) -> None:
+    _, checks = await doctor(home | credentials(upstream) | {"ZUDU_BASE_URL": "https://platform.invalid"})
+    check = failed(checks)
+    assert (check["name"], "platform.invalid cannot be found" in check["detail"]) == ("host", True)
+    assert "Check ZUDU_BASE_URL" in check["mend"]
+
+
+async def test_a_port_where_nobody_is_is_seen(home: dict[str, str], upstream: Upstream) -> None:
+    _, checks = await doctor(home | credentials(upstream) | {"ZUDU_BASE_URL": "http://127.0.0.1:1"})
+    check = failed(checks)
+    assert (check["name"], "No connection to http://127.0.0.1:1" in check["detail"]) == ("connection", True)
+
+
+async def test_a_certificate_that_cannot_be_verified_is_seen(home: dict[str, str]) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    async with Upstream.listening(context) as upstream:
+        _, checks = await doctor(home | credentials(upstream))
+        assert upstream.requests == []
+    check = failed(checks)
+    assert (check["name"], "SSL_CERT_FILE" in check["mend"]) == ("connection", True)
+
+
+async def test_credentials_that_are_refused_are_told(home: dict[str, str], upstream: Upstream) -> None:
+    upstream.answer = REFUSED
+    _, checks = await doctor(home | credentials(upstream))
+    check = failed(checks)
+    assert check["detail"] == "The credentials are refused: Missing or invalid API key/secret"
+    assert check["mend"].startswith("Copy ZUDU_API_KEY and ZUDU_API_SECRET again from Zudu")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(402, "payment_required"), (403, "forbidden"), (429, "rate_limited"), (500, "platform_error")]
+)
+async def test_what_else_the_platform_says_is_told(
+    home: dict[str, str], upstream: Upstream, status: int, code: str
+) -> None:
+    upstream.answer = reply(status, envelope(status="error", message="Said so"), retry_after="100")
+    _, checks = await doctor(home | credentials(upstream))
+    assert failed(checks)["detail"] == f"{code}: Said so"
+
+
+@pytest.mark.parametrize("placeholder", ["${ZUDU_API_KEY}", "${env:ZUDU_API_KEY}", "<your key>", "sk_…"])
+async def test_a_placeholder_that_nobody_filled_in_is_seen(
+    home: dict[str, str], upstream: Upstream, placeholder: str
+) -> None:
+    _, checks = await doctor(home | credentials(upstream) | {"ZUDU_API_KEY": placeholder})
+    check = failed(checks)
+    assert check["detail"] == "ZUDU_API_KEY holds a placeholder that nobody has filled in"
+    assert "reference that your client resolves" in check["mend"]
+
+
+async def test_a_journal_that_cannot_be_written_is_seen(
+    home: dict[str, str], upstream: Upstream, tmp_path: Path
+) -> None:
+    upstream.answer = UNKNOWN
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file" / "journal.sqlite3", tmp_path / "file"):
+        env = home | credentials(upstream) | {"PHONE_NUMBER_MCP_JOURNAL": str(place)}
+        _, checks = await doctor(env)
+        check = failed(checks)
+        assert (check["name"], "--journal" in check["mend"]) == ("journal", True)
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+async def test_a_journal_that_is_not_there_yet_is_not_made(home: dict[str, str]) -> None:
+    await doctor(home, "--sandbox")
+    assert not Path(home["PHONE_NUMBER_MCP_JOURNAL"]).exists()
+
+
+@pytest.mark.parametrize(("hours", "well"), [(0, True), (3, False), (-3, False)])
+async def test_a_clock_that_is_off_is_seen(home: dict[str, str], upstream: Upstream, hours: int, well: bool) -> None:
+    there = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
+    upstream.answer = reply(404, envelope(status="error", message="Phone number not found"), date=there)
+    _, checks = await doctor(home | credentials(upstream))
+    (clock,) = [check for check in checks if check["name"] == "clock"]
+    assert clock["ok"] is well
+
+
+async def test_all_faults_are_told_at_once(home: dict[str, str]) -> None:
+    env = {"ZUDU_API_KEY": "${ZUDU_API_KEY}", "ZUDU_API_SECRET": "s3cr3t_\n", "PHONE_NUMBER_MCP_TIMEOUT": "soon"}
+    _, checks = await doctor(home | env)
+    details = [check["detail"] for check in checks if not check["ok"]]
+    assert [detail.partition(" ")[0].strip(":") for detail in details] == [
+        "PHONE_NUMBER_MCP_TIMEOUT",
+        "ZUDU_API_SECRET",
+        "ZUDU_API_KEY",
+    ]
+
+
+def test_every_platform_says_how_its_credentials_begin() -> None:
+    for name in PLATFORMS:
+        assert all(load(name).credentials.values())
