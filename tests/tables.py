@@ -1,4 +1,4 @@
-"""The README's tables, made from the code."""
+"""The tables of the README and of docs/, made from the code."""
 
 from __future__ import annotations
 
@@ -40,14 +40,18 @@ def arguments() -> str:
     return _table("platform | tool | arguments, **required** ones in bold", rows)
 
 
+def _errors() -> list[type[errors.ToolError]]:
+    every = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.ToolError)]
+    return [each for each in every if each is not errors.ToolError]
+
+
+def hints() -> str:
+    return _table("code | what the agent is told to do", ((f"`{error.code}`", error.hint) for error in _errors()))
+
+
 def error_codes() -> str:
-    every = [
-        found for found in vars(errors).values() if isinstance(found, type) and issubclass(found, errors.ToolError)
-    ]
     rows = []
-    for error in every:
-        if error is errors.ToolError:
-            continue
+    for error in _errors():
         again = "yes, later" if error.retryable else "no"
         settled = error.retryable and error.outcome == "unknown"
         write = "`not_applied`; else it is settled, or becomes `outcome_unknown`" if settled else f"`{error.outcome}`"
@@ -83,6 +87,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "tools": tools,
     "arguments": arguments,
     "errors": error_codes,
+    "hints": hints,
     "settings": settings,
     "variables": variables,
     "rehearsals": rehearsals,

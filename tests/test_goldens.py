@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from conftest import GOLDENS, README, Connect
+from examples import EXAMPLES, page
 from phone_number_mcp import __version__
 from phone_number_mcp.app import HOMEPAGE
 from phone_number_mcp.cli import _parser
@@ -41,10 +42,41 @@ async def test_the_list_of_tools_is_the_golden_one(connect: Connect, platform: s
     assert len(first_two) <= 6_000
 
 
-def test_the_tables_of_the_readme_are_those_of_the_code(update: bool) -> None:
-    text = README.read_text(encoding="utf-8")
-    assert set(re.findall(r"<!-- table: (\w+) -->", text)) == TABLES.keys()
-    hold(README, fill(text), update=update)
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_tables_are_those_of_the_code(update: bool) -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in PAGES}
+    assert {name for text in texts.values() for name in re.findall(r"<!-- table: (\w+) -->", text)} == TABLES.keys()
+    for path, text in texts.items():
+        hold(path, fill(text), update=update)
+
+
+@pytest.mark.anyio
+async def test_the_examples_are_what_the_server_answers(connect: Connect, update: bool) -> None:
+    async with (
+        connect("--sandbox", "--allow-delete") as zudu,
+        connect("--sandbox", "--allow-delete", "--platform", "retell") as retell,
+    ):
+        hold(ROOT / "docs" / "tools.md", await page({"zudu": zudu, "retell": retell}), update=update)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_tool_has_an_example(platform: str) -> None:
+    assert {tool for _, tool, _ in EXAMPLES[platform]} == {tool.name for tool in load(platform).tools}
+
+
+def test_what_the_documentation_points_to_is_there() -> None:
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name} points to {target}"
+        for file, test in re.findall(r"`(tests/[\w/.]+\.\w+)(?:::(\w+))?`", text):
+            assert (ROOT / file).exists(), f"{path.name} names {file}"
+            assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8") or not test, f"{path.name} names {test}"
+        for module in re.findall(r"`(\w+\.py)`", text):
+            assert list((ROOT / "server").rglob(module)), f"{path.name} names {module}"
 
 
 def _blocks(language: str) -> list[str]:
