@@ -77,6 +77,43 @@ async def test_a_kept_connection_that_the_peer_closed_is_not_used_again(upstream
     assert (upstream.connections, len(upstream.requests)) == (3, 3)
 
 
+STRAY = http(200, b'{"stray": true}')
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_comes_behind_an_answer_is_not_taken_for_the_next_one(upstream: Upstream, at_once: bool) -> None:
+    sent_more = anyio.Event()
+
+    async def answer(_request: Request, stream: SocketStream) -> None:
+        if at_once:
+            await stream.send(http(200, b"{}") + STRAY)
+        else:
+            await stream.send(http(200, b"{}"))
+            await asyncio.sleep(0)
+            await stream.send(STRAY)
+        sent_more.set()
+
+    upstream.answer = answer
+    async with Connections(upstream.url) as connections:
+        for method in ("GET", "POST", "GET"):
+            assert await exchange(connections, a_request(upstream.url, method)) == b"{}"
+            await sent_more.wait()
+            sent_more = anyio.Event()
+            await anyio.wait_all_tasks_blocked()  # so it has come
+    assert upstream.connections == 3
+
+
+async def test_no_connection_is_opened_ahead_where_there_is_one(upstream: Upstream) -> None:
+    upstream.answer = reply(200, b"{}")
+    async with Connections(upstream.url) as connections:
+        await exchange(connections, a_request(upstream.url))
+        await connections.open()
+        response = await connections.handle_async_request(a_request(upstream.url))
+        await connections.open()
+        await response.aclose()
+    assert upstream.connections == 1
+
+
 async def test_a_connection_is_not_kept_for_long(upstream: Upstream) -> None:
     upstream.answer = reply(200, b"{}")
     async with Connections(upstream.url, idle_seconds=0) as connections:
@@ -130,17 +167,17 @@ class Network:
 
     def __init__(self, *, broken: bool = False) -> None:
         self.broken = broken
-        self.writers: list[asyncio.StreamWriter] = []
+        self.transports: list[asyncio.Transport] = []
 
-    async def connect(self, *args: Any, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection(*args, **kwargs)
-        self.writers.append(writer)
+    async def connect(self, *args: Any, **kwargs: Any) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        transport, protocol = await asyncio.get_running_loop().create_connection(*args, **kwargs)
+        self.transports.append(transport)
         if self.broken:
             self.break_one()
-        return reader, writer
+        return transport, protocol
 
     def break_one(self) -> None:
-        self.writers[-1].transport.abort()
+        self.transports[-1].abort()
 
 
 async def exchange_on_a_connection_that_breaks(
@@ -162,14 +199,14 @@ async def test_a_kept_connection_that_takes_nothing_is_replaced_once(upstream: U
         await exchange(connections, a_request(upstream.url))
         request = a_request(upstream.url, method, sent)
         assert await exchange_on_a_connection_that_breaks(connections, network, request) == b"{}"
-        assert (len(network.writers), len(upstream.requests)) == (2, 2)
+        assert (len(network.transports), len(upstream.requests)) == (2, 2)
         assert sent
         sent.clear()
         network.broken = True
         with pytest.raises(httpx.TransportError):
             await exchange_on_a_connection_that_breaks(connections, network, request)
     assert sent == []
-    assert (len(network.writers), len(upstream.requests)) == (3, 2)
+    assert (len(network.transports), len(upstream.requests)) == (3, 2)
 
 
 async def test_a_new_connection_that_takes_nothing_is_not_replaced(upstream: Upstream) -> None:
@@ -178,7 +215,7 @@ async def test_a_new_connection_that_takes_nothing_is_not_replaced(upstream: Ups
     async with Connections(upstream.url, connect=network.connect) as connections:
         with pytest.raises(httpx.TransportError):
             await exchange(connections, a_request(upstream.url, "POST", sent))
-    assert (len(network.writers), upstream.requests, sent) == (1, [], [])
+    assert (len(network.transports), upstream.requests, sent) == (1, [], [])
 
 
 async def test_a_request_that_left_is_not_sent_again(upstream: Upstream) -> None:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 from conftest import KEY, SECRET, Connect, Open, command, credentials
 from faulty import Faulty, Held
 from phone_number_mcp.journal import entries
 from test_stdio import content
+from test_transport import request, session, started
 from upstream import Answer, Request, Upstream, drop, envelope, http, reply, silence
 from wire import RawClient
 
@@ -498,3 +501,72 @@ async def test_no_more_numbers_are_created_a_day_than_allowed_also_after_a_resta
     assert (failure["code"], failure["outcome"], failure["retryable"]) == ("limit_reached", "not_applied", False)
     assert platform.posts == 3
     assert sorted(platform.numbers) == numbers[:2]
+
+
+async def call_once(client: RawClient, arguments: dict[str, Any]) -> dict[str, Any]:
+    await client.initialize()
+    result = await client.call("create_phone_number", **arguments)
+    content = result["structuredContent"]
+    assert isinstance(content, dict)
+    return content
+
+
+async def test_an_answer_that_nobody_was_there_to_take_is_told_after_a_restart(
+    raw: Open, platform: Faulty, own_journal: dict[str, str]
+) -> None:
+    """The client closes stdout while its create is under way: the answer goes nowhere."""
+    answer = Held(0)
+    platform.fail(answer, commits=True)
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started(own_journal, options=[], env=credentials(platform.upstream), **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(session(request(1, "tools/call", name="create_phone_number", arguments=WISH)))
+        process.stdin.flush()
+        await answer.reached.wait()
+        process.stdout.close()
+        answer.release.set()
+        assert await anyio.to_thread.run_sync(process.wait, 10) == 0
+    platform.work()
+    async with raw(env=credentials(platform.upstream)) as client:
+        content = await call_once(client, WISH)
+    assert content["reconciled"]
+    assert "was told to nobody" in content["warning"]
+    assert platform.posts == 1
+
+
+async def test_a_create_that_is_cancelled_as_its_answer_arrives_is_never_sent_twice(
+    raw: Open, platform: Faulty
+) -> None:
+    async with raw(env=credentials(platform.upstream)) as client:
+        await client.initialize()
+        unanswered = 0
+        for n in range(100):
+            arguments = {"phone_number": f"+1415555{100 + n:04}"}
+            seen = platform.posts
+            id_ = await client.send_call("create_phone_number", arguments)
+            while platform.posts == seen:  # the answer is on its way
+                await anyio.lowlevel.checkpoint()
+            for _ in range(n):  # a little later each time
+                await anyio.lowlevel.checkpoint()
+            await client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id_}})
+            repeat = await client.send_call("create_phone_number", arguments)
+            messages = {}
+            while repeat not in messages:
+                message = await client.receive()
+                messages[message["id"]] = message["result"]["structuredContent"]
+            if id_ in messages:  # it came too late: told, and repeated
+                assert messages[repeat]["error"]["code"] == "already_exists"
+                continue
+            unanswered += 1
+            assert "data" in messages[repeat]
+            assert platform.posts == seen + 1
+        assert unanswered
+
+
+async def test_what_is_simulated_is_not_taken_for_a_purchase(raw: Open, platform: Faulty) -> None:
+    async with raw("--sandbox") as client:
+        await call_once(client, WISH)
+    async with raw("--max-creates", "1", env=credentials(platform.upstream)) as client:
+        assert "data" in await call_once(client, WISH)
+    assert platform.posts == 1

@@ -66,7 +66,7 @@ class RawClient:
         await self.send({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params})
         return self._last_id
 
-    async def response(self, id_: int) -> dict[str, Any]:
+    async def response(self, id_: int | str) -> dict[str, Any]:
         """Return the response to a request, passing over all else."""
         while True:
             message = await self.receive()

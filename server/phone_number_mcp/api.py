@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -140,6 +140,8 @@ class Api:
         """The base URL, where the rest of an address is given as the target: that saves reading it anew for each request."""
         self._prefix = ""
         self._background: asyncio.Task[None] | None = None
+        self.ending = False
+        """The server is ending: what changes something is not sent any more."""
         self.last: Reply | None = None
         """The latest answer, for whoever wants to know more of it than what it means."""
 
@@ -151,13 +153,14 @@ class Api:
         """
         return Call(self, anyio.current_time() + self._timeout, self._sanitize, progress)
 
-    async def send(self, request: Request, deadline: float, sanitize: Sanitizer) -> Reply:
+    async def send(self, request: Request, deadline: float, sanitize: Sanitizer, trail: Trail) -> Reply:
         """Send a request, once, and return the answer as it was read, whatever its status.
 
         Args:
             request: What to send.
             deadline: On the event loop's clock, in seconds.
             sanitize: Applied to every text of the answer.
+            trail: Notes what left.
         """
         import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
 
@@ -174,12 +177,18 @@ class Api:
         target = f"{request.path}?{httpx.QueryParams(request.query)}" if request.query else request.path
         transport = self._transport or self._open()
         started = time.perf_counter()
-        sent = self._app is not None  # in this process, a request arrives as soon as it is made
+        sent = False
 
         def leaves() -> None:
             nonlocal sent
+            if request.method != "GET":
+                if self.ending:
+                    raise ended()
+                trail.wrote = True
             sent = True
 
+        if self._app is not None:  # in this process, a request arrives as soon as it is made
+            leaves()
         try:
             outgoing = httpx.Request(
                 request.method,
@@ -300,6 +309,23 @@ class Api:
             self._transport = self._connections = None
 
 
+def ended() -> Unreachable:
+    """Return what it means that the server is ending."""
+    return Unreachable(
+        "The server is ending, so nothing was sent",
+        outcome="not_applied",
+        hint="Nothing was sent. Call again when the server is there again.",
+    )
+
+
+@dataclass(slots=True)
+class Trail:
+    """What a call has left at the platform."""
+
+    wrote: bool = False
+    """Something that changes something was sent."""
+
+
 Progress = Callable[[int, str], Awaitable[None]]
 """Tells whoever waits how it goes: which try is next, and a sentence."""
 
@@ -312,6 +338,7 @@ class Call:
     _deadline: float
     _sanitize: Sanitizer
     _progress: Progress | None = None
+    trail: Trail = field(default_factory=Trail)
 
     def hiding(self, secrets: Iterable[str]) -> Call:
         """Return the same call, with more secrets that no answer may show: those among its arguments."""
@@ -364,7 +391,7 @@ class Call:
         try:
             return await self._exchange(request)
         except ToolError as error:
-            if not again(error):
+            if self._api.ending or not again(error):
                 raise
             first: ToolError | None = error
 
@@ -395,7 +422,7 @@ class Call:
         return await retrying(attempt)
 
     async def _exchange(self, request: Request) -> Any:
-        reply = await self._api.send(request, self._deadline, self._sanitize)
+        reply = await self._api.send(request, self._deadline, self._sanitize, self.trail)
         if 300 <= reply.status < 400:  # noqa: PLR2004  (RFC 9110, section 15.4: redirection)
             # Following it would hand the credentials to another host.
             raise InvalidReply(

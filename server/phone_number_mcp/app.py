@@ -16,6 +16,7 @@ from phone_number_mcp import __version__
 from phone_number_mcp.api import TRIES
 from phone_number_mcp.consent import Consent
 from phone_number_mcp.errors import CRASHES, Internal, ToolError
+from phone_number_mcp.writes import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -156,7 +157,8 @@ class _App:
             question = await self._consent.ask(ctx, params, tool, arguments)
             if question is not None:
                 return question
-        return (await self._writes.run(tool, arguments)).content()
+        delivery = ctx.request if isinstance(ctx.request, Delivery) else None
+        return (await self._writes.run(tool, arguments, delivery)).content()
 
     async def _read(self, ctx: Context, tool: Tool[Any], arguments: Arguments) -> dict[str, Any]:
         call = self._api.call(lambda number, why: ctx.session.report_progress(number, TRIES, why))

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -17,7 +18,7 @@ from phone_number_mcp import __version__
 from phone_number_mcp.platforms import PLATFORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from mcp.server.lowlevel import Server
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from phone_number_mcp.text import Sanitizer
 
 USAGE_ERROR = 2
+SECONDS_TO_END = 1.9
+"""After this long, the process is gone, whatever hangs: after two seconds, clients kill it."""
 AFTER_THE_START = 1.0
 """Seconds until what the first call needs is made ready, if nobody asks for the tools before: the start itself comes first."""
 
@@ -76,11 +79,16 @@ class Transport(Protocol):
     async def serve(self, server: Server[Any]) -> None:
         """Serve until there is nobody left, or `stop` is called."""
 
+    def quiesce(self) -> None:
+        """Begin nothing more; what is under way goes on."""
+
     def stop(self) -> None:
         """End soon."""
 
 
 def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport]) -> int:
+    for each in _ending_signals():  # until there is something to settle
+        signal.signal(each, lambda received, _: os._exit(128 + received))
     _open_standard_streams()
     gc.disable()  # what the imports make lives on: searching it for garbage takes a fifth of the start
     from phone_number_mcp.settings import ConfigurationError, read  # noqa: PLC0415  (--help needs none of it)
@@ -109,34 +117,39 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
 
     async def run() -> None:
         status = 0
-        async with (
-            Api(
-                base_url=settings.base_url,
-                authorize=settings.authorize,
-                decipher=platform.decipher,
-                timeout=options.timeout,
-                sanitize=sanitize,
-                app=_embedded(platform) if options.sandbox else None,
-            ) as api,
-            Writes(platform, api, lambda: _journal(settings), options.max_creates) as writes,
-            anyio.create_task_group() as tasks,
-        ):
+        loop = asyncio.get_running_loop()
+        with _signals() as signals:
+            async with anyio.create_task_group() as tasks:
+                async with (
+                    Api(
+                        base_url=settings.base_url,
+                        authorize=settings.authorize,
+                        decipher=platform.decipher,
+                        timeout=options.timeout,
+                        sanitize=sanitize,
+                        app=_embedded(platform) if options.sandbox else None,
+                    ) as api,
+                    Writes(platform, api, lambda: _journal(settings), options.max_creates) as writes,
+                ):
 
-            async def end_on_signal() -> None:
-                nonlocal status
-                status = 128 + await _signal()
-                await writes.settle()
-                transport.stop()
+                    async def end_on_signal() -> None:
+                        nonlocal status
+                        status = 128 + await anext(signals)
+                        loop.call_later(SECONDS_TO_END, os._exit, status)  # whatever may hang
+                        transport.quiesce()
+                        await writes.settle()
+                        transport.stop()
 
-            tasks.start_soon(end_on_signal)
-            asyncio.get_running_loop().call_later(AFTER_THE_START, api.prepare)
-            server = build(settings, api, writes, sanitize)
-            gc.freeze()
-            gc.enable()
-            await transport.serve(server)
-            tasks.cancel_scope.cancel()
-        # All is closed. An ordinary exit would wait for a thread that may be looking up a host, or reading a terminal.
-        os._exit(status)
+                    tasks.start_soon(end_on_signal)
+                    loop.call_later(AFTER_THE_START, api.prepare)
+                    server = build(settings, api, writes, sanitize)
+                    gc.freeze()
+                    gc.enable()
+                    await transport.serve(server)
+                    loop.call_later(SECONDS_TO_END, lambda: os._exit(status))
+                tasks.cancel_scope.cancel()
+            # All is closed. An ordinary exit would wait for a thread that may be looking up a host, or reading a terminal.
+            os._exit(status)
 
     anyio.run(run)
     return 0
@@ -160,7 +173,9 @@ def _journal(settings: Settings) -> Journal:
 
     options = settings.options
     place = options.journal or (MEMORY if options.sandbox else default_place())
-    return Journal(place, settings.platform.name, settings.base_url)
+    # What is simulated must not be taken for a purchase, where one journal serves both.
+    name = settings.platform.name + (" (sandbox)" if options.sandbox else "")
+    return Journal(place, name, settings.base_url)
 
 
 def _import_lazily(package: str) -> None:
@@ -194,14 +209,29 @@ def _open_standard_streams() -> None:
     os.close(fd)
 
 
-async def _signal() -> int:
-    """Wait for a signal to end, and return it."""
+def _ending_signals() -> list[signal.Signals]:
+    """Return the signals that end the server: not those that whoever started it has it ignore, as nohup does."""
+    if sys.platform == "win32":  # where the event loop takes none
+        return []
+    ending = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    return [each for each in ending if signal.getsignal(each) is not signal.SIG_IGN]
+
+
+@contextmanager
+def _signals() -> Iterator[AsyncIterator[int]]:
+    """Receive the signals that end the server, until the end: the second must not do what the first could not."""
     import anyio  # noqa: PLC0415
 
-    if sys.platform == "win32":  # where the event loop takes no signals
+    async def none() -> AsyncIterator[int]:
         await anyio.sleep_forever()
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        return await anext(aiter(signals))
+        yield 0
+
+    ending = _ending_signals()
+    if not ending:
+        yield none()
+        return
+    with anyio.open_signal_receiver(*ending) as received:
+        yield aiter(received)
 
 
 def _show_journal(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import asyncio
 import select
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpcore
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from socket import socket
 
-    Connect = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+    Connect = Callable[..., Awaitable[tuple[asyncio.Transport, asyncio.BaseProtocol]]]
 
 MAX_CONNECTIONS = 64
 """At once; further requests wait for one of them."""
@@ -35,13 +35,13 @@ _ERRORS = (httpcore.NetworkError, httpcore.ProtocolError)
 class Connections(httpx.AsyncBaseTransport):
     """Sends requests to one origin, over HTTP/1.1.
 
-    A request may carry two extensions: `target` as in httpx, and `sent`, a callable that is called as soon as a byte of the
-    request may have left. If it was not called, nothing was sent.
+    A request may carry two extensions: `target` as in httpx, and `sent`, a callable that is called before the first byte of
+    the request leaves. If it was not called, or raised, nothing was sent.
 
     Args:
         base_url: Of which the origin is taken.
         idle_seconds: How long an unused connection is kept.
-        connect: Opens a connection, as `asyncio.open_connection` does.
+        connect: Opens a connection, as the event loop's `create_connection` does.
     """
 
     def __init__(self, base_url: str, idle_seconds: float = IDLE_SECONDS, connect: Connect | None = None) -> None:
@@ -51,7 +51,7 @@ class Connections(httpx.AsyncBaseTransport):
         self._origin = httpcore.Origin(url.raw_scheme, self._host, self._port)
         self._ssl_context: ssl.SSLContext | None = None
         self._idle_seconds = idle_seconds
-        self._connect = connect or asyncio.open_connection
+        self._connect = connect or asyncio.get_running_loop().create_connection
         self._idle: list[_Connection] = []
         self._free = anyio.Semaphore(MAX_CONNECTIONS, fast_acquire=True)
 
@@ -89,17 +89,20 @@ class Connections(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.headers, stream=body)
 
     async def open(self) -> None:
-        """Open a connection for the first request to come.
+        """Open a connection for the first request to come, unless there is one.
 
         Raises:
             httpx.TransportError: That is not possible.
         """
-        try:
-            connection = await self._new()
-        except httpcore.NetworkError as error:
-            raise _as_httpx(error) from error
-        connection.kept = True
-        self._idle.append(connection)
+        async with self._free:
+            if self._idle or self._free.value < MAX_CONNECTIONS - 1:
+                return
+            try:
+                connection = await self._new()
+            except httpcore.NetworkError as error:
+                raise _as_httpx(error) from error
+            connection.kept = True
+            self._idle.append(connection)
 
     def close_unused(self) -> None:
         """Close the connections that nobody used for a while."""
@@ -126,11 +129,16 @@ class Connections(httpx.AsyncBaseTransport):
         if self._tls and self._ssl_context is None:
             self._ssl_context = httpx.create_ssl_context()
             self._ssl_context.set_alpn_protocols(["http/1.1"])
+        loop = asyncio.get_running_loop()
+        reader = _Reader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         try:
-            reader, writer = await self._connect(host, self._port, ssl=self._ssl_context, happy_eyeballs_delay=0.25)
+            transport, _ = await self._connect(
+                lambda: protocol, host, self._port, ssl=self._ssl_context, happy_eyeballs_delay=0.25
+            )
         except OSError as error:  # no such host, nobody there, or nobody who can prove to be it
             raise httpcore.ConnectError(str(error)) from error
-        return _Connection(self._origin, reader, writer)
+        return _Connection(self._origin, reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     def _release(self, connection: _Connection) -> None:
         self._free.release()
@@ -142,13 +150,28 @@ class Connections(httpx.AsyncBaseTransport):
             connection.close()
 
 
+class _Reader(asyncio.StreamReader):
+    """A stream that knows whether something has come that nobody has read: asyncio reads ahead."""
+
+    unread = 0
+
+    def feed_data(self, data: Any) -> None:
+        self.unread += len(data)
+        super().feed_data(data)
+
+    async def read(self, n: int = -1) -> bytes:
+        data = await super().read(n)
+        self.unread -= len(data)
+        return data
+
+
 class _Connection(httpcore.AsyncNetworkStream):
     """One connection: httpcore's HTTP, and the stream under it that knows whether anything was written.
 
     httpcore's own streams do the same with a time-out of their own for each read and write; here, the caller has one for all.
     """
 
-    def __init__(self, origin: httpcore.Origin, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, origin: httpcore.Origin, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._sent: Callable[[], None] = lambda: None
@@ -160,10 +183,13 @@ class _Connection(httpcore.AsyncNetworkStream):
         """A byte of the request under way may have left."""
 
     def usable(self, idle_seconds: float) -> bool:
-        """Whether it is fresh enough, and the peer has not closed it."""
-        if time.monotonic() - self.used_at >= idle_seconds or self._writer.is_closing():
+        """Whether it is fresh enough, the peer has not closed it, and nothing has come that would be taken for an answer."""
+        if time.monotonic() - self.used_at >= idle_seconds or self._writer.is_closing() or self._reader.unread:
             return False
-        # An unused connection has nothing to read but its end; a socket at its end stays readable.
+        # httpcore keeps what came behind an answer for the next one, and has no public word for it.
+        if self.http._h11_state.trailing_data[0]:  # noqa: SLF001
+            return False
+        # Still in the system's buffer: more, or the end, at which a socket stays readable.
         return not _readable(self._writer.get_extra_info("socket"))
 
     async def handle(self, request: httpcore.Request, sent: Callable[[], None]) -> httpcore.Response:
@@ -179,8 +205,8 @@ class _Connection(httpcore.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         if self._writer.is_closing():
             raise httpcore.WriteError("The connection is closed")
+        self._sent()  # may refuse
         self.wrote = True
-        self._sent()
         try:
             self._writer.write(buffer)
             await self._writer.drain()

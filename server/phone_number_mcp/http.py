@@ -92,6 +92,12 @@ class Http:
         sys.stderr.flush()
         await self._server.serve(sockets=[self._listener])
 
+    def quiesce(self) -> None:
+        """Take no more connections; what is under way goes on, and is answered."""
+        if self._server is not None:
+            for each in self._server.servers:
+                each.close()
+
     def stop(self) -> None:
         """End soon."""
         self._stopped = True

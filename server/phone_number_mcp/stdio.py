@@ -20,14 +20,18 @@ import sys
 import threading
 from collections import deque
 from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 import anyio
 import mcp_types as types
+from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
+
+from phone_number_mcp.writes import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +46,8 @@ MAX_OPEN = 2_048
 """Requests without an answer, those that wait their turn included; more stay with the client, in the pipe."""
 MAX_OPEN_BYTES = 8 * 1024 * 1024
 """Of their lines."""
+MAX_PARTS = 50_000
+"""Of one message: brackets, braces and commas. Four million bytes of `[],` would become two hundred million."""
 MAX_UNPARSED_BYTES = 256 * 1024
 """Read, but not looked at yet; beyond it, the pipe keeps what comes."""
 MAX_UNREAD_BYTES = 64 * 1024
@@ -50,6 +56,9 @@ GRACE_SECONDS = 2.0
 """How long requests may go on after the end of stdin: after two seconds, clients kill the server."""
 STALLED_SECONDS = 1.0
 """A client that has closed stdin and reads nothing for so long will read nothing any more."""
+
+JAMMED_SECONDS = 3.0
+"""If nothing was answered for so long, requests above the limits are refused, so that what stands behind them is read."""
 
 _CHUNK = 256 * 1024
 _GLANCE_SECONDS = 0.2
@@ -65,6 +74,7 @@ class Stdio:
 
     def __init__(self) -> None:
         self._requests: _Requests | None = None
+        self._quiet = False
         self._stopped = False
 
     async def serve(self, server: Server[Any]) -> None:
@@ -77,12 +87,20 @@ class Stdio:
         with _claimed(0, os.O_RDONLY) as source, _claimed(1, os.O_WRONLY) as sink, redirect_stdout(sys.stderr):
             replies = _Replies(sink)
             self._requests = _Requests(source, replies)
+            if self._quiet:
+                self._requests.quiesce()
             if self._stopped:
                 self._requests.stop()
             await server.run(self._requests, replies, server.create_initialization_options())
 
+    def quiesce(self) -> None:
+        """Begin nothing more; what is under way goes on, and is answered."""
+        self._quiet = True
+        if self._requests is not None:
+            self._requests.quiesce()
+
     def stop(self) -> None:
-        """End soon: nothing more is read, and nobody is waited for."""
+        """End now: nobody is waited for."""
         self._stopped = True
         if self._requests is not None:
             self._requests.stop()
@@ -114,6 +132,8 @@ def parse(line: bytes) -> types.JSONRPCMessage:
     Raises:
         _RefusedError: It is none; -32700 and -32600 as in https://www.jsonrpc.org/specification#error_object.
     """
+    if sum(map(line.count, (b"[", b"{", b","))) > MAX_PARTS:
+        raise _invalid(f"a message may have {MAX_PARTS:,} parts at most")
     try:
         value = _DECODER.decode(line.decode())
         if _ESCAPED_SURROGATE.search(line):
@@ -265,6 +285,15 @@ def _too_long() -> _RefusedError:
 # --- the SDK's two streams --------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Open:
+    """A request without an answer."""
+
+    size: int
+    """Of its line."""
+    delivery: Delivery = field(default_factory=Delivery)
+
+
 class _Requests:
     """The SDK's read stream: what the client sends, checked, and no more at once than can be answered."""
 
@@ -272,13 +301,15 @@ class _Requests:
         self._loop = asyncio.get_running_loop()
         self._lines = _Lines()
         self._replies = replies
-        self._open: dict[RequestId, int] = {}
-        """Requests without an answer, and how long their lines were."""
+        self._open: dict[RequestId, _Open] = {}
+        """Requests without an answer. "7" and 7 are one id: the SDK would cancel the one for the other."""
         self._open_bytes = 0
         self._waiting: deque[types.JSONRPCRequest] = deque()
         self._waker: asyncio.Future[None] | None = None
         self._full = False
         """There is more to read, but too much under way."""
+        self._moved_at = self._loop.time()
+        self._quiet = False
         self._stopped = False
         self._ends_at: float | None = None
         replies.changed = self._wake
@@ -293,14 +324,22 @@ class _Requests:
             self._source.pause()
         self._wake()
 
-    def _answered(self, id_: RequestId | None) -> None:
-        if id_ in self._open:
-            self._open_bytes -= self._open.pop(id_)
-            if self._waiting or self._full or self._source.ended:
-                self._wake()
+    def _answered(self, id_: RequestId) -> Delivery | None:
+        request = self._open.pop(coerce_request_id(id_), None)
+        if request is None:
+            return None
+        self._open_bytes -= request.size
+        self._moved_at = self._loop.time()
+        if self._waiting or self._full or self._source.ended:
+            self._wake()
+        return request.delivery
 
     async def _unanswered(self, id_: RequestId) -> None:
         self._answered(id_)
+
+    def quiesce(self) -> None:
+        self._quiet = True
+        self._wake()
 
     def stop(self) -> None:
         self._stopped = True
@@ -319,14 +358,14 @@ class _Requests:
             if message is not None:
                 return message
             await self._sleep()
-        self._refuse_the_rest()
+        self._refuse_the_rest(self._source.rest())
         raise anyio.EndOfStream
 
     async def _sleep(self) -> None:
         if self._over():
             return
         self._waker = self._loop.create_future()
-        glance = self._source.ended or self._held_back()
+        glance = self._source.ended or self._quiet or self._held_back()
         timer = self._loop.call_later(_GLANCE_SECONDS, self._wake) if glance else None
         try:
             await self._waker
@@ -352,11 +391,14 @@ class _Requests:
 
     def _next(self) -> SessionMessage | None:
         """Return what is next for the SDK; None if there is nothing that it should be given now."""
+        if self._quiet:
+            self._refuse_the_rest()
+            return None
         while not self._replies.congested:
             if self._waiting and self._running() < MAX_RUNNING:
                 return self._begin(self._waiting.popleft())
             self._full = len(self._open) >= MAX_OPEN or self._open_bytes >= MAX_OPEN_BYTES
-            if self._full:
+            if self._full and not self._jammed():
                 return None
             try:
                 line = self._lines.pop()
@@ -373,24 +415,31 @@ class _Requests:
         """Return a message that the SDK should be given at once; a request is noted, and waits its turn."""
         message = parse(line)
         if isinstance(message, types.JSONRPCRequest):
-            if message.id in self._open:
+            key = coerce_request_id(message.id)
+            if key in self._open:
                 # With that id, the refusal would be taken for the answer to the first: a purchase, perhaps.
                 raise _invalid("a request with this id is under way already")
-            self._open[message.id] = len(line)
+            if self._full:
+                raise _RefusedError(types.CONNECTION_CLOSED, "Too many requests are under way: not begun", message.id)
+            self._open[key] = _Open(len(line))
             self._open_bytes += len(line)
             self._waiting.append(message)
             return None
         return None if self._cancelled_before_it_began(message) else SessionMessage(message)
 
+    def _jammed(self) -> bool:
+        """Whether nothing moves although the client reads: what is under way may wait for an answer further back."""
+        return self._loop.time() - self._moved_at >= JAMMED_SECONDS
+
     def _refuse(self, refused: _RefusedError) -> None:
         log.debug("refused a line: %s", refused)
-        if refused.error.id in self._open:
+        if refused.error.id is not None and coerce_request_id(refused.error.id) in self._open:
             refused.error.id = None
         self._replies.put(refused.error)
 
-    def _refuse_the_rest(self) -> None:
+    def _refuse_the_rest(self, more: bytes = b"") -> None:
         """Tell of each request that was not begun, and will not be."""
-        self._lines.feed(self._source.rest())
+        self._lines.feed(more)
         while self._lines:
             try:
                 line = self._lines.pop()
@@ -408,9 +457,12 @@ class _Requests:
         return len(self._open) - len(self._waiting)
 
     def _begin(self, request: types.JSONRPCRequest) -> SessionMessage:
-        self._ends_at = None  # the last to begin has as long as the first
-        # The SDK answers no request that the client cancelled; this is how it tells that it is done with one.
-        metadata = ServerMessageMetadata(on_request_unanswered=partial(self._unanswered, request.id))
+        self._moved_at = self._loop.time()
+        metadata = ServerMessageMetadata(
+            request_context=self._open[coerce_request_id(request.id)].delivery,
+            # The SDK answers no request that the client cancelled; this is how it tells that it is done with one.
+            on_request_unanswered=partial(self._unanswered, request.id),
+        )
         return SessionMessage(request, metadata)
 
     def _cancelled_before_it_began(self, message: types.JSONRPCMessage) -> bool:
@@ -454,8 +506,10 @@ class _Replies:
         self._stalled_since = 0.0
         self.changed: Callable[[], None] = lambda: None
         """Called when the client has read something, or has gone."""
-        self.answered: Callable[[RequestId | None], None] = lambda _id: None
-        """Called with the id of a request when its answer is written."""
+        self.answered: Callable[[RequestId], Delivery | None] = lambda _id: None
+        """Called with the id of a request when its answer goes out; returns who wants to know when it has."""
+        self._deliveries: list[Delivery] = []
+        """Of answers that the client has not taken yet."""
 
     @property
     def congested(self) -> bool:
@@ -477,6 +531,7 @@ class _Replies:
 
     def _moved(self) -> None:
         self._stalled_since = self._loop.time()
+        self._deliver()
         if self._movement is not None and not self._movement.done():
             self._movement.set_result(None)
         self.changed()
@@ -504,15 +559,24 @@ class _Replies:
         if not self._sink.pending:
             self._stalled_since = self._loop.time()
         self._sink.put(line)
-        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
-            self.answered(message.id)
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
+            delivery = self.answered(message.id)
+            if delivery is not None:
+                self._deliveries.append(delivery)
+                self._deliver()
+
+    def _deliver(self) -> None:
+        if self._deliveries and not self._sink.pending:
+            deliveries, self._deliveries = self._deliveries, []
+            if not self.broken:
+                for delivery in deliveries:
+                    delivery.done()
 
     async def aclose(self) -> None:
-        """Wait until the client has read everything, or does not seem to any more."""
+        """Wait until the client has read everything, but not for long."""
         try:
-            patience = _GLANCE_SECONDS if self._stopped else STALLED_SECONDS
-            while self._sink.pending and (stalled := self.stalled_for(self._loop.time())) < patience:
-                with anyio.move_on_after(patience - stalled):
+            with anyio.move_on_after(_GLANCE_SECONDS if self._stopped else STALLED_SECONDS):
+                while self._sink.pending and self.stalled_for(self._loop.time()) < STALLED_SECONDS:
                     await self._moves()
         finally:
             self._sink.close()
@@ -635,6 +699,10 @@ class _Sink:
         else:
             self._was_blocking = os.get_blocking(fd)
             os.set_blocking(fd, False)
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                self._loop.add_reader(
+                    fd, self._break
+                )  # the end that is written to is never readable, but by its closing
 
     def put(self, data: bytes) -> None:
         if self.broken:
@@ -652,7 +720,8 @@ class _Sink:
         self.pending = len(self._rest)
 
     def close(self) -> None:
-        if self._rest:
+        if not self._threaded:
+            self._loop.remove_reader(self._fd)
             self._loop.remove_writer(self._fd)
         if self._was_blocking:
             os.set_blocking(self._fd, True)
@@ -678,7 +747,8 @@ class _Sink:
             self._moved()
 
     def _break(self) -> None:
-        if self._rest:
+        if not self._threaded:
+            self._loop.remove_reader(self._fd)
             self._loop.remove_writer(self._fd)
             self._rest.clear()
         self.broken = True

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 import anyio.to_thread
 
+from phone_number_mcp.api import ended
 from phone_number_mcp.errors import (
     CRASHES,
     AlreadyExists,
@@ -94,6 +95,22 @@ class _Flight:
         raise self.outcome or Internal(f"{self.tool} ended without an outcome")
 
 
+class Delivery:
+    """What to do once the answer to a request has been handed to the client: a transport that can tell does it then."""
+
+    def __init__(self) -> None:
+        self._then: list[Callable[[], None]] = []
+
+    def then(self, what: Callable[[], None]) -> None:
+        """Do something once the answer is handed over; never, if it is not."""
+        self._then.append(what)
+
+    def done(self) -> None:
+        """Say that the answer is handed over."""
+        for what in self._then:
+            what()
+
+
 class Writes:
     """Carries writes out, on one platform.
 
@@ -132,19 +149,27 @@ class Writes:
 
     async def settle(self) -> None:
         """Wait for the writes under way, but not for long, however often one asks: what is cut off is in the journal."""
+        self._api.ending = True
         if self._settled_by is None:
             self._settled_by = anyio.current_time() + GRACE_SECONDS
         with anyio.CancelScope(shield=True, deadline=self._settled_by):
             for flight in list(self._flights):
                 await flight.landed.wait()
 
-    async def run(self, tool: Tool[Any], arguments: Arguments) -> Success:
+    async def run(self, tool: Tool[Any], arguments: Arguments, delivery: Delivery | None = None) -> Success:
         """Carry a write out, or share the outcome of the same one under way.
+
+        Args:
+            tool: What to do.
+            arguments: With what.
+            delivery: Tells when the client has the answer. Without it, whoever waits for the answer counts as told.
 
         Raises:
             ToolError: As the write ended; `write_outcome` is the truth as far as it could be learnt.
         """
         self._api.authorize()  # without credentials there is nothing to write down
+        if self._api.ending:
+            raise ended()
         flight = _Flight(
             tool=tool.name,
             fingerprint=_fingerprint(tool, arguments),
@@ -154,13 +179,13 @@ class Writes:
         if tool.adds:
             while under_way := self._conflicting(flight):
                 if under_way.repeated_by(flight):
-                    return await self._share(under_way, flight)
+                    return await self._share(under_way, flight, delivery)
                 if under_way.idempotency_key and under_way.idempotency_key == flight.idempotency_key:
                     raise _reused()
                 await under_way.landed.wait()
         self._flights.append(flight)
         self._tasks.start_soon(self._fly, flight, tool, arguments)
-        return await self._told(flight)
+        return await self._told(flight, delivery)
 
     async def check(self, tool: Tool[Any]) -> None:
         """Refuse what would be refused anyway, before a person is asked about it.
@@ -178,25 +203,38 @@ class Writes:
     def _limit_reached(self, count: int) -> LimitReached:
         return LimitReached(f"{count} numbers were created today, and --max-creates allows {self._max_creates}")
 
-    async def _share(self, under_way: _Flight, flight: _Flight) -> Success:
+    async def _share(self, under_way: _Flight, flight: _Flight, delivery: Delivery | None) -> Success:
         """Return what the same write under way comes to; the key of the one that joins is used up as well."""
         from phone_number_mcp.journal import Intent  # noqa: PLC0415  (it loads SQLite, which only a write needs)
 
-        success = await self._told(under_way)
+        success = await self._told(under_way, delivery)
         if flight.idempotency_key and flight.idempotency_key != under_way.idempotency_key:
             number = flight.phone_number or _number_in(success.data)
             id_ = await self._note("begin", Intent(flight.tool, number, flight.fingerprint, flight.idempotency_key))
             await self._note("end", id_, "applied")
-            await self._note("tell", id_)
+            await self._tell(id_, delivery)
         return success
 
-    async def _told(self, flight: _Flight) -> Success:
-        """Return what a write came to, and write down that somebody was there to hear it."""
+    async def _told(self, flight: _Flight, delivery: Delivery | None) -> Success:
+        """Return what a write came to, and see to it that it is written down when the client has heard of it."""
         try:
-            return await flight.result()
-        finally:
-            if flight.landed.is_set() and flight.noted is not None:
-                await self._note("tell", flight.noted)
+            success = await flight.result()
+        except ToolError:
+            await self._tell(flight.noted, delivery)
+            raise
+        await self._tell(flight.noted, delivery)
+        return success
+
+    async def _tell(self, noted: int | None, delivery: Delivery | None) -> None:
+        if noted is None:
+            return
+        if delivery is None:
+            await self._note("tell", noted)
+        else:
+            delivery.then(lambda: self._tell_soon(noted))
+
+    def _tell_soon(self, noted: int) -> None:
+        self._tasks.start_soon(self._note, "tell", noted)
 
     def _conflicting(self, flight: _Flight) -> _Flight | None:
         """Return the write under way that a new one repeats, or has to wait for."""
@@ -313,6 +351,8 @@ class Writes:
     async def _send(self, flight: _Flight, tool: Tool[Any], arguments: Arguments, call: Call) -> Success:
         from phone_number_mcp.journal import Intent, LimitExceededError  # noqa: PLC0415  (SQLite)
 
+        if self._api.ending:
+            raise ended()
         before = None
         if tool.adds and flight.phone_number is None and self._platform.every_number:
             before = await before_a_write(self._platform.every_number(call))
@@ -324,6 +364,10 @@ class Writes:
             raise self._limit_reached(error.count) from None
         try:
             success = await tool.handler(call.within(SENDING), arguments)
+        except anyio.get_cancelled_exc_class():  # the server ends: what never left is known to be without effect
+            if not call.trail.wrote:
+                await self._note("end", id_, "not_applied")
+            raise
         except ToolError as error:
             if error.write_outcome != "unknown":
                 await self._note("end", id_, error.write_outcome, code=error.code)
