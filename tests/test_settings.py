@@ -74,7 +74,8 @@ def test_settings_never_show_a_secret() -> None:
 
 
 @pytest.mark.parametrize("placeholder", ["${ZUDU_API_KEY}", "${env:X}", "${input:key}", "$ZUDU_API_KEY", "%ZUDU_API_KEY%",
-                                         "{{key}}", "<your key>", "sk_…", "", "  ", "${user_config.api_key}"])  # fmt: skip
+                                         "{{key}}", "<your key>", "sk_…", "", "  ", "${user_config.api_key}",
+                                         "null", "undefined", "NaN"])  # fmt: skip
 def test_a_placeholder_that_nobody_filled_in_counts_as_not_set(placeholder: str) -> None:
     settings = read({}, KEYS | {"ZUDU_API_KEY": placeholder, "PHONE_NUMBER_MCP_TIMEOUT": placeholder})
     with pytest.raises(NotConfigured, match=r"^ZUDU_API_KEY is not set"):

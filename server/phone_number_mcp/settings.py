@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 PREFIX = "PHONE_NUMBER_MCP_"
 
 # "${X}", "${env:X}", "${{ X }}", "$X", "%X%", "{{X}}", "<your key>", "sk_…": what is left when a client's configuration was
-# copied from an example, or the client does not substitute. It counts as not set.
-_PLACEHOLDER = re.compile(r"\$\{.*\}|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|.*…", re.DOTALL)
+# copied from an example, or the client does not substitute. It counts as not set. So do "null", "undefined" and "NaN": clients
+# of .mcpb bundles write them for a field that is empty (`getMcpConfigForManifest` in @anthropic-ai/mcpb makes each value a string).
+_PLACEHOLDER = re.compile(r"\$\{.*\}|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|.*…|null|undefined|NaN", re.DOTALL)
 _MAX_SECRET_FILE = 64 * 1024  # bytes; so that a wrong path such as /dev/zero ends
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
