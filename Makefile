@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check format lint types test-clients conformance wheel goldens fuzz picture bench clean
+.PHONY: demo test check format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -12,7 +12,7 @@ demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 test: $(VENV)/.dev ## run the tests
 	@$(BIN)/pytest
 
-check: lint types test test-clients conformance wheel ## everything that CI runs
+check: lint types test test-clients conformance packages ## everything that CI runs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -40,8 +40,17 @@ test-clients: $(VENV)/.dev ## the TypeScript client against the real server
 conformance: $(VENV)/.dev ## the official conformance suite against the server over HTTP; needs npm
 	@$(BIN)/python tests/conformance/judge.py
 
-wheel: $(VENV)/.dev ## build the wheel, install it in a clean environment, try it there
-	@tests/try_wheel $(BIN)/python
+packages: distributions bundle image ## build and check all that is published
+
+distributions: $(VENV)/.packages ## the wheel and the sdist, into dist/; the wheel is tried in a clean environment
+	@$(BIN)/python packaging/distributions.py
+	@tests/try_wheel $(BIN)/python dist/*.whl
+
+bundle: $(VENV)/.packages ## the .mcpb for Claude Desktop, into dist/, and the server in it started (needs Node)
+	@$(BIN)/python packaging/bundle.py
+
+image: $(VENV)/.packages ## lint the Dockerfile and run its commands, without Docker
+	@$(BIN)/python packaging/image.py
 
 bench: $(VENV)/.base ## measure beside other servers, a quarter of an hour on a quiet machine; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks.bench --write
@@ -60,5 +69,10 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(PIP) install --constraint constraints.txt --group dev
 	@touch $@
 
+$(VENV)/.packages: $(VENV)/.dev
+	@$(PIP) install --constraint constraints.txt --group packages
+	@touch $@
+
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules tests/conformance/node_modules benchmarks/.envs
+	rm -rf $(VENV) dist packaging/mcpb/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf tests/clients/node_modules tests/conformance/node_modules benchmarks/.envs
