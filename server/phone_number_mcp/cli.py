@@ -271,6 +271,25 @@ def _demo(arguments: argparse.Namespace) -> int:
     return run(arguments.platform or "zudu")
 
 
+def _install(arguments: argparse.Namespace) -> int:
+    from phone_number_mcp.install import Request, run  # noqa: PLC0415
+    from phone_number_mcp.settings import Options  # noqa: PLC0415
+
+    # The server's options, wherever they stand: those before the command as well, so that no guard is lost.
+    given = {name: value for name in Options.model_fields if (value := getattr(arguments, name)) is not None}
+    request = Request(
+        client=arguments.client,
+        options=given,
+        name=arguments.name,
+        path=arguments.path,
+        project=arguments.project,
+        write=arguments.write,
+        force=arguments.force,
+        with_secrets=arguments.with_secrets,
+    )
+    return run(request, os.environ)
+
+
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +350,29 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--platform", type=_platform, metavar="NAME", default=argparse.SUPPRESS, help=names)
     demo.set_defaults(run=_demo)
 
+    install = commands.add_parser(
+        "install",
+        help="print the entry for an MCP client's configuration, or write it there",
+        description="The server's own options go before the command, and into the entry: --read-only install cursor",
+        allow_abbrev=False,
+    )
+    clients = "claude-desktop, claude-code, cursor, vscode, windsurf or codex"
+    install.add_argument("client", type=_client, metavar="CLIENT", help=clients)
+    install.add_argument("--name", metavar="NAME", help="of the entry (default: phone-number)")
+    install.add_argument("--platform", type=_platform, metavar="NAME", default=argparse.SUPPRESS, help=names)
+    install.add_argument(
+        "--sandbox", action="store_const", const="true", default=argparse.SUPPRESS, help="nothing is real"
+    )
+    where = install.add_mutually_exclusive_group()
+    where.add_argument("--path", metavar="FILE", help="another file than the user's own")
+    where.add_argument("--project", action="store_true", help="the file of the project in this directory")
+    install.add_argument("--write", action="store_true", help="put the entry into the file; a backup is kept")
+    install.add_argument("--force", action="store_true", help="replace an entry of that name that says something else")
+    install.add_argument(
+        "--with-secrets", action="store_true", help="write this environment's credentials into the file, in clear text"
+    )
+    install.set_defaults(run=_install)
+
     journal = commands.add_parser("journal", help="show which writes went out and how each ended", allow_abbrev=False)
     journal.add_argument("--json", action="store_true", help="for a machine: one JSON array")
     journal.add_argument("--unsettled", action="store_true", help="only writes of which the outcome is not known")
@@ -364,6 +406,14 @@ def _port(value: str) -> int:
     if not value.isdecimal() or int(value) > 65535:  # noqa: PLR2004  (a TCP port, RFC 9293)
         raise argparse.ArgumentTypeError("must be a port, 0 to 65535")
     return int(value)
+
+
+def _client(value: str) -> str:
+    from phone_number_mcp.install import CLIENTS  # noqa: PLC0415  (only this command needs it)
+
+    if value not in CLIENTS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(CLIENTS)}")
+    return value
 
 
 def _platform(value: str) -> str:

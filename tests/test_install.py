@@ -1,0 +1,768 @@
+"""`phone-number-mcp install`: the entry for each client, where it belongs, and that its file is changed wholly or not at all."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client as MCPClient
+from mcp.client.stdio import StdioServerParameters
+
+from conftest import KEY, SECRET, command
+from phone_number_mcp import install, jsonc
+from phone_number_mcp.install import CLIENTS, Entry, InstallError, System, merge, place
+from phone_number_mcp.platforms import load
+from phone_number_mcp.settings import read
+from test_jsonc import only_put_in
+from upstream import Upstream, envelope, reply
+
+CREDENTIALS = {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET}
+ENTRY = {"command": "/opt/bin/phone-number-mcp", "args": []}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home directory that is nobody's."""
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def run(
+    home: Path, *options: str, env: dict[str, str] | None = None, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command("install", *options),
+        capture_output=True,
+        encoding="utf-8",
+        env={"HOME": str(home)} | (env or {}),
+        cwd=home,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=before,
+    )
+
+
+def content(text: str) -> dict[str, Any]:
+    """Return what a configuration says, in whichever format it is."""
+    if text.lstrip("\ufeff").startswith(("{", "/")):
+        value = jsonc.parse(text, comments=True)
+        assert value is not None
+        assert isinstance(value.value, dict)
+        return value.value
+    return tomllib.loads(text.removeprefix("\ufeff"))
+
+
+def merged(client: str, before: str | bytes, *, name: str = "phone-number", force: bool = False) -> str:
+    entry = Entry(CLIENTS[client].key, name, ENTRY)
+    content = before if isinstance(before, bytes) else before.encode()
+    after = merge(content, entry, CLIENTS[client], force=force)
+    assert after is not None
+    return after.decode()
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+# --- where ------------------------------------------------------------------------------------------------------------
+
+PLACES: dict[tuple[str, System], str] = {
+    ("claude-desktop", "linux"): ".config/Claude/claude_desktop_config.json",
+    ("claude-desktop", "macos"): "Library/Application Support/Claude/claude_desktop_config.json",
+    ("claude-desktop", "windows"): "AppData/Roaming/Claude/claude_desktop_config.json",
+    ("claude-code", "linux"): ".claude.json",
+    ("claude-code", "macos"): ".claude.json",
+    ("claude-code", "windows"): ".claude.json",
+    ("cursor", "linux"): ".cursor/mcp.json",
+    ("cursor", "macos"): ".cursor/mcp.json",
+    ("cursor", "windows"): ".cursor/mcp.json",
+    ("vscode", "linux"): ".config/Code/User/mcp.json",
+    ("vscode", "macos"): "Library/Application Support/Code/User/mcp.json",
+    ("vscode", "windows"): "AppData/Roaming/Code/User/mcp.json",
+    ("windsurf", "linux"): ".config/devin/mcp_config.json",
+    ("windsurf", "macos"): ".config/devin/mcp_config.json",
+    ("windsurf", "windows"): "AppData/Roaming/devin/mcp_config.json",
+    ("codex", "linux"): ".codex/config.toml",
+    ("codex", "macos"): ".codex/config.toml",
+    ("codex", "windows"): ".codex/config.toml",
+}
+
+
+def at_home(home: Path, on: System) -> dict[str, str]:
+    return {"USERPROFILE" if on == "windows" else "HOME": str(home)}
+
+
+def test_every_client_has_its_place_on_every_system() -> None:
+    assert PLACES.keys() == {(client, on) for client in CLIENTS for on in ("linux", "macos", "windows")}
+
+
+@pytest.mark.parametrize(("client", "on"), PLACES)
+def test_the_file_is_where_the_client_looks_for_it(client: str, on: System, home: Path) -> None:
+    assert place(CLIENTS[client], on, at_home(home, on)) == home / PLACES[client, on]
+
+
+@pytest.mark.parametrize(
+    ("client", "on", "variable", "rest"),
+    [
+        ("claude-desktop", "linux", "XDG_CONFIG_HOME", "Claude/claude_desktop_config.json"),
+        ("claude-desktop", "windows", "APPDATA", "Claude/claude_desktop_config.json"),
+        ("claude-code", "macos", "CLAUDE_CONFIG_DIR", ".claude.json"),
+        ("vscode", "linux", "XDG_CONFIG_HOME", "Code/User/mcp.json"),
+        ("vscode", "windows", "APPDATA", "Code/User/mcp.json"),
+        ("windsurf", "windows", "APPDATA", "devin/mcp_config.json"),
+        ("codex", "linux", "CODEX_HOME", "config.toml"),
+    ],
+)
+def test_a_variable_that_moves_the_clients_directory_is_followed(
+    client: str, on: System, variable: str, rest: str, home: Path
+) -> None:
+    elsewhere = home / "elsewhere"
+    assert place(CLIENTS[client], on, at_home(home, on) | {variable: str(elsewhere)}) == elsewhere / rest
+    assert place(CLIENTS[client], on, at_home(home, on) | {variable: "not/absolute"}) == home / PLACES[client, on]
+
+
+def test_on_windows_the_place_of_the_installed_package_of_claude_desktop_comes_first(home: Path) -> None:
+    def found() -> Path:
+        return place(CLIENTS["claude-desktop"], "windows", {"USERPROFILE": str(home)})
+
+    packaged = home / "AppData/Local/Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude"
+    packaged.mkdir(parents=True)
+    assert found() == packaged / "claude_desktop_config.json"
+    newer = home / "AppData/Local/Claude-Data/claude_one"
+    newer.mkdir(parents=True)
+    assert found() == newer / "claude_desktop_config.json"
+    other = newer.with_name("claude_two")
+    other.mkdir()
+    with pytest.raises(InstallError, match="--path"):
+        found()
+    (other / "claude_desktop_config.json").write_text("{}")
+    assert found() == other / "claude_desktop_config.json"
+
+
+def test_a_windsurf_of_before_the_new_name_keeps_its_file(home: Path) -> None:
+    old = home / ".codeium/windsurf"
+    old.mkdir(parents=True)
+    assert place(CLIENTS["windsurf"], "linux", {"HOME": str(home)}) == old / "mcp_config.json"
+    (home / ".config/devin").mkdir(parents=True)
+    assert place(CLIENTS["windsurf"], "linux", {"HOME": str(home)}) == home / ".config/devin/mcp_config.json"
+
+
+def test_every_client_says_where_its_facts_are_from() -> None:
+    for client in CLIENTS.values():
+        assert client.sources
+        assert all(source.startswith("https://") for source in client.sources)
+
+
+# --- the entry --------------------------------------------------------------------------------------------------------
+
+ENV = {name: {"ZUDU_API_KEY": form.format("ZUDU_API_KEY"), "ZUDU_API_SECRET": form.format("ZUDU_API_SECRET")} for name, form in {
+    "claude-desktop": "<your {}>",
+    "claude-code": "${{{}}}",
+    "cursor": "${{env:{}}}",
+    "windsurf": "${{env:{}}}",
+}.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_is_printed_is_the_clients_configuration_and_nothing_else(client: str, home: Path) -> None:
+    done = run(home, client, env=CREDENTIALS)
+    assert done.returncode == 0
+    shown = tomllib.loads(done.stdout) if client == "codex" else json.loads(done.stdout)
+    key = {"vscode": "servers", "codex": "mcp_servers"}.get(client, "mcpServers")
+    assert shown.keys() == ({"inputs", "servers"} if client == "vscode" else {key})
+    entry = shown[key]["phone-number"]
+    typed = {"type": "stdio"} if client in {"claude-code", "cursor", "vscode"} else {}
+    rest = {name: value for name, value in entry.items() if name not in {"command", "args"}}
+    if client == "vscode":
+        assert rest == typed | {
+            "env": {"ZUDU_API_KEY": "${input:zudu-api-key}", "ZUDU_API_SECRET": "${input:zudu-api-secret}"}
+        }
+        assert [(each["type"], each["id"], each["password"]) for each in shown["inputs"]] == [
+            ("promptString", "zudu-api-key", True),
+            ("promptString", "zudu-api-secret", True),
+        ]
+    elif client == "codex":
+        assert rest == {"env_vars": ["ZUDU_API_KEY", "ZUDU_API_SECRET"]}
+    else:
+        assert rest == typed | {"env": ENV[client]}
+    assert entry["args"] == []
+    assert Path(entry["command"]).is_absolute()
+    assert os.access(entry["command"], os.X_OK)
+    for told in (str(home / PLACES[client, install.system()]), "ZUDU_API_KEY", "--write"):
+        assert told in done.stderr
+    assert KEY not in done.stdout + done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert files(home) == {}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_the_client_does_not_resolve_counts_as_not_set(client: str) -> None:
+    entry = CLIENTS[client].wire(load("zudu")).entry
+    assert read({}, entry.get("env", {})).credentials == {}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_sandbox_needs_no_credentials(client: str, home: Path) -> None:
+    done = run(home, client, "--sandbox", "--name", "to-try")
+    (servers,) = content(done.stdout).values()
+    assert servers["to-try"]["args"] == ["--sandbox"]
+    assert "ZUDU" not in done.stdout + done.stderr
+
+
+def test_retell_has_a_name_and_a_credential_of_its_own(home: Path) -> None:
+    done = run(home, "cursor", "--platform", "retell")
+    entry = json.loads(done.stdout)["mcpServers"]["phone-number-retell"]
+    assert entry["args"] == ["--platform", "retell"]
+    assert entry["env"] == {"RETELL_API_KEY": "${env:RETELL_API_KEY}"}
+
+
+def test_the_servers_options_before_the_command_get_into_the_entry(home: Path) -> None:
+    done = subprocess.run(
+        command("--read-only", "--max-creates", "2", "--platform", "retell", "install", "claude-code"),
+        capture_output=True,
+        text=True,
+        env={"HOME": str(home)},
+        timeout=60,
+        check=True,
+    )
+    entry = json.loads(done.stdout)["mcpServers"]["phone-number-retell"]
+    assert entry["args"] == ["--platform", "retell", "--read-only", "--max-creates", "2"]
+
+
+def test_the_command_is_the_executable_that_runs(home: Path) -> None:
+    executable = Path(sys.executable).with_name("phone-number-mcp")
+    done = subprocess.run(
+        [executable, "install", "cursor"],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(home)},
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(done.stdout)["mcpServers"]["phone-number"]["command"] == str(executable)
+    link = home / "bin" / "phone-number-mcp"
+    link.parent.mkdir()
+    link.symlink_to(executable)
+    done = subprocess.run(
+        ["phone-number-mcp", "install", "cursor"],  # noqa: S607  (found on the PATH, as from a shell)
+        capture_output=True,
+        text=True,
+        env={"HOME": str(home), "PATH": f"{link.parent}:/usr/bin:/bin"},
+        timeout=60,
+        check=True,
+    )
+    # As it was called: a link such as pipx makes stays when what it points to moves.
+    assert json.loads(done.stdout)["mcpServers"]["phone-number"]["command"] == str(link)
+
+
+def test_without_an_executable_it_is_python_and_the_module(home: Path) -> None:
+    bare = home / "python"
+    bare.symlink_to(sys.executable)
+    code = "import sys; sys.argv[0] = '-m'; from phone_number_mcp.cli import main; main(['install', 'cursor', '--sandbox'])"
+    path = os.pathsep.join(part for part in sys.path if part)
+    done = subprocess.run(
+        [bare, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(home), "PYTHONPATH": path},
+        timeout=60,
+        check=True,
+    )
+    entry = json.loads(done.stdout)["mcpServers"]["phone-number"]
+    assert entry["command"] == str(bare)
+    assert entry["args"] == ["-m", "phone_number_mcp", "--sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("program", "temporary"),
+    [
+        ("/home/me/.cache/uv/archive-v0/Xy1/bin/phone-number-mcp", True),
+        ("/home/me/.local/pipx/.cache/0a1b/bin/phone-number-mcp", True),
+        ("/Users/me/Library/Caches/uv/archive-v0/Xy1/bin/phone-number-mcp", True),
+        ("/home/me/.local/bin/phone-number-mcp", False),
+        ("/home/me/.local/share/uv/tools/phone-number-mcp/bin/phone-number-mcp", False),
+    ],
+)
+def test_a_command_in_a_cache_is_known_as_one(program: str, temporary: bool) -> None:
+    assert install.is_temporary(program) is temporary
+
+
+def test_a_command_that_may_be_gone_tomorrow_is_told_of(home: Path) -> None:
+    link = home / ".cache" / "phone-number-mcp"
+    link.parent.mkdir()
+    link.symlink_to(Path(sys.executable).with_name("phone-number-mcp"))
+    done = subprocess.run(
+        [link, "install", "cursor"], capture_output=True, text=True, env={"HOME": str(home)}, timeout=60, check=True
+    )
+    assert "temporary place" in done.stderr
+    assert "pipx install" in done.stderr
+
+
+# --- asked wrongly ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["emacs"], "must be one of claude-desktop, claude-code, cursor, vscode, windsurf, codex"),
+        ([], "required: CLIENT"),
+        (["cursor", "--name", "sk_ abc"], "--name: must be of letters, digits, - and _"),
+        (["cursor", "--name", ""], "--name: must be of letters, digits, - and _"),
+        (["cursor", "--project", "--path", "x"], "argument --path: not allowed with argument --project"),
+        (["claude-desktop", "--project"], "--project: Claude Desktop has no file in a project"),
+        (["cursor", "--with-secrets"], "--with-secrets: goes with --write only"),
+        (["cursor", "--with-secrets", "--write"], "--with-secrets: ZUDU_API_KEY and ZUDU_API_SECRET are not set"),
+        (["cursor", "--platform", "sk_abc"], "argument --platform: must be zudu or retell"),
+        (["cursor", "--api-key", "sk_abc"], "there is no option --api-key"),
+    ],
+)
+def test_a_wrong_request_is_refused_with_status_2(options: list[str], words: str, home: Path) -> None:
+    done = run(home, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "sk_" not in done.stderr
+    assert files(home) == {}
+
+
+def test_wrong_options_of_the_server_are_refused_before_they_get_into_an_entry(home: Path) -> None:
+    done = subprocess.run(
+        command("--platform", "sk_abc", "--timeout", "sk_abc", "install", "cursor"),
+        capture_output=True,
+        text=True,
+        env={"HOME": str(home)},
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--platform: must be zudu or retell; --timeout: must be a number of seconds" in done.stderr
+    assert "sk_abc" not in done.stderr
+
+
+def test_malformed_credentials_are_not_written(home: Path) -> None:
+    done = run(home, "cursor", "--write", "--with-secrets", env={"ZUDU_API_KEY": "sk abc", "ZUDU_API_SECRET": SECRET})
+    assert done.returncode == 2
+    assert "ZUDU_API_KEY: has a space in it" in done.stderr
+    assert "sk abc" not in done.stderr
+    assert files(home) == {}
+
+
+def test_help_names_every_client() -> None:
+    shown = subprocess.run(command("install", "--help"), capture_output=True, text=True, env={}, timeout=60, check=True)
+    for client in CLIENTS:
+        assert client in shown.stdout
+
+
+# --- into files that are there ----------------------------------------------------------------------------------------
+
+VSCODE = """\
+{
+\t// What the team uses.
+\t"inputs": [
+\t\t{ "type": "promptString", "id": "other", "description": "Other", "password": true }, // kept
+\t],
+\t"servers": {
+\t\t/* the other one */
+\t\t"other": { "type": "stdio", "command": "other", "args": ["-y"], },
+\t},
+\t"sandbox": {},
+}
+"""
+CURSOR = '{\n    "mcpServers": {\n        "other": {"command": "other", "env": {"A": "é \\u00e9"}}\n    },\n    "more": 1.50\n}'
+CLAUDE = (
+    '{"numStartups":7,"mcpServers":{},"projects":{"/home/me/a":{"mcpServers":{"phone-number":{"command":"mine"}}}}}\n'
+)
+CODEX = """\
+# My settings
+model = "gpt-5"   # the good one
+notify = ["a",  'b']
+
+[mcp_servers.other]   # kept
+command = "other"
+
+[profiles.x]
+model = "o3"
+
+[mcp_servers.docs]
+url = "https://example.com/mcp"
+"""
+
+
+@pytest.mark.parametrize(
+    ("client", "before"),
+    [
+        ("vscode", VSCODE),
+        ("cursor", CURSOR),
+        ("windsurf", VSCODE.replace("servers", "mcpServers")),
+        ("claude-code", CLAUDE),
+        ("codex", CODEX),
+    ],
+)
+@pytest.mark.parametrize("eol", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_an_entry_goes_in_and_all_else_stays_as_it_was(client: str, before: str, eol: str, mark: str) -> None:
+    before = mark + before.replace("\n", eol)
+    after = merged(client, before)
+    key = CLIENTS[client].key
+    was = content(before)
+    assert content(after) == was | {key: was[key] | {"phone-number": ENTRY}}
+    assert after.startswith(before) if client == "codex" else only_put_in(before, after)
+    if eol == "\r\n":
+        assert not re.search(r"(?<!\r)\n", after)
+    assert after.startswith(mark)
+    assert after.count("\ufeff") == len(mark)
+    assert content(merged(client, after, name="second")) == was | {
+        key: was[key] | {"phone-number": ENTRY, "second": ENTRY}
+    }
+
+
+def test_a_file_of_vs_code_is_written_as_a_person_would() -> None:
+    expected = VSCODE.replace(
+        '"args": ["-y"], },\n',
+        '"args": ["-y"], },\n\t\t"phone-number": {\n\t\t\t"command": "/opt/bin/phone-number-mcp",\n\t\t\t"args": []\n\t\t},\n',
+    )
+    assert merged("vscode", VSCODE) == expected
+
+
+def test_what_vs_code_asks_for_is_added_once(home: Path) -> None:
+    path = home / "mcp.json"
+    path.write_text(VSCODE)
+    assert run(home, "vscode", "--path", "mcp.json", "--write").returncode == 0
+    assert run(home, "vscode", "--path", "mcp.json", "--write", "--name", "second").returncode == 0
+    text = path.read_text()
+    assert [each["id"] for each in content(text)["inputs"]] == ["other", "zudu-api-key", "zudu-api-secret"]
+    assert content(text)["servers"].keys() == {"other", "phone-number", "second"}
+    for comment in ("// What the team uses.", "// kept", "/* the other one */"):
+        assert comment in text
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n \n"])
+def test_an_empty_file_becomes_a_whole_configuration(client: str, before: bytes) -> None:
+    assert content(merged(client, before).strip()) == {CLIENTS[client].key: {"phone-number": ENTRY}}
+
+
+def test_a_file_of_comments_alone_keeps_them() -> None:
+    after = merged("vscode", "// mine")
+    assert after.startswith("// mine\n{")
+    assert content(after) == {"servers": {"phone-number": ENTRY}}
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["{}", '{\n  "theme": "dark"\n}\n', "", 'mcp_servers = { a = { command = "a" } } # c\n', "[mcp_servers]\n"],
+)
+def test_servers_are_made_where_there_are_none_or_are_written_in_one_line(before: str) -> None:
+    client = "codex" if before.strip().startswith(("mcp", "[")) else "cursor"
+    assert content(merged(client, before))[CLIENTS[client].key]["phone-number"] == ENTRY
+
+
+@pytest.mark.parametrize(
+    ("client", "before", "words"),
+    [
+        ("cursor", "{", "it is not valid: line 1, column 2"),
+        ("cursor", "[]", "it is not a JSON object"),
+        ("cursor", '"text"', "it is not a JSON object"),
+        ("cursor", '{"mcpServers": []}', 'its "mcpServers" is not an object'),
+        ("cursor", '{"mcpServers": null}', 'its "mcpServers" is not an object'),
+        ("vscode", '{"servers": "x"}', 'its "servers" is not an object'),
+        ("cursor", '{"mcpServers": {}, "mcpServers": {}}', '"mcpServers" is there 2 times'),
+        ("cursor", '{"mcpServers": {"phone-number": {}, "phone-number": {}}}', '"phone-number" is there 2 times'),
+        ("claude-desktop", '{"mcpServers": {},}', "a comma before the end, which this file may not have"),
+        ("claude-code", "// mine\n{}", "line 1, column 1: a comment, which this file may not have"),
+        ("cursor", b"\xff\xfe{\x00}\x00", "it is not UTF-8 text"),
+        ("codex", "a = sk_abc", "it is not valid TOML: line 1, column 5"),
+        ("codex", "a = 1\na = 2\n", "it is not valid TOML"),
+        ("codex", "mcp_servers = 1\n", 'its "mcp_servers" is not a table'),
+        ("codex", "[[mcp_servers]]\n", 'its "mcp_servers" is not a table'),
+        ("codex", "[mcp_servers.phone-number]\n", "it has another entry"),
+        ("cursor", '{"mcpServers": {"phone-number": {"command": "mine"}}}', "it has another entry"),
+        ("cursor", '{"mcpServers": {"phone-number": null}}', "it has another entry"),
+    ],
+)
+def test_a_file_that_cannot_be_changed_safely_is_refused(client: str, before: str | bytes, words: str) -> None:
+    with pytest.raises(InstallError) as raised:
+        merged(client, before)
+    assert words in str(raised.value)
+    assert "sk_abc" not in str(raised.value)
+    assert raised.value.status == 1
+
+
+def test_inputs_of_another_kind_are_refused(home: Path) -> None:
+    (home / "mcp.json").write_text('{"inputs": {}, "servers": {}}')
+    done = run(home, "vscode", "--path", "mcp.json", "--write")
+    assert done.returncode == 1
+    assert 'its "inputs" is not an array' in done.stderr
+    assert files(home) == {"mcp.json": b'{"inputs": {}, "servers": {}}'}
+
+
+@pytest.mark.parametrize(
+    ("client", "before"),
+    [
+        (
+            "cursor",
+            '{\n  "mcpServers": {\n    "a": {"command": "a"}, // a\n    "phone-number": {"command": "old"}, // ours\n    "z": {}\n  }\n}\n',
+        ),
+        (
+            "codex",
+            CODEX
+            + '\n[mcp_servers.phone-number]\ncommand = "old"\n\n[mcp_servers.phone-number.env]\nA = "b"\n\n[last]\nx = 1 # kept\n',
+        ),
+        ("codex", '[mcp_servers]\nphone-number = { command = "old" }\nz = { command = "z" } # kept\n'),
+        ("codex", CODEX.replace("\n", "\r\n") + '\r\n[mcp_servers.phone-number]\r\ncommand = "old"\r\n'),
+    ],
+)
+def test_with_force_another_entry_of_the_name_is_replaced_and_the_rest_stays(client: str, before: str) -> None:
+    after = merged(client, before, force=True)
+    key = CLIENTS[client].key
+    was = content(before)
+    assert content(after) == was | {key: was[key] | {"phone-number": ENTRY}}
+    for comment in re.findall(r"# \w+|// \w+", before):
+        assert comment in after
+    assert list(content(after)) == list(was)
+    if "\r\n" in before:
+        assert not re.search(r"(?<!\r)\n", after)
+
+
+# --- onto the disk ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_missing_file_is_made_with_its_directories(client: str, home: Path) -> None:
+    done = run(home, client, "--write", env=CREDENTIALS)
+    assert (done.returncode, done.stdout) == (0, "")
+    where = PLACES[client, install.system()]
+    assert files(home).keys() == {where}
+    assert content((home / where).read_text())[CLIENTS[client].key].keys() == {"phone-number"}
+    assert f"{home / where} has the entry now" in done.stderr
+    assert KEY not in (home / where).read_text() + done.stderr
+    assert SECRET not in (home / where).read_text() + done.stderr
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_same_entry_again_writes_nothing(client: str, home: Path) -> None:
+    assert run(home, client, "--write").returncode == 0
+    held = files(home)
+    done = run(home, client, "--write")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing was written" in done.stderr
+    assert files(home) == held
+
+
+@pytest.mark.parametrize(
+    ("client", "where"), [("cursor", ".cursor/mcp.json"), ("claude-code", ".mcp.json"), ("codex", ".codex/config.toml")]
+)
+def test_a_projects_file_is_that_of_the_directory(client: str, where: str, home: Path) -> None:
+    assert run(home, client, "--project", "--write").returncode == 0
+    assert files(home).keys() == {where}
+
+
+def test_each_change_leaves_a_backup_that_the_next_one_leaves_alone(home: Path) -> None:
+    path = home / "mcp.json"
+    path.write_text('{"mcpServers": {}}')
+    path.chmod(0o640)
+    versions = [path.read_bytes()]
+    for name in ("one", "two", "three"):
+        done = run(home, "cursor", "--path", "mcp.json", "--write", "--name", name)
+        assert f"{path}.{len(versions)}.bak" in done.stderr
+        versions.append(path.read_bytes())
+    assert files(home) == {"mcp.json": versions.pop()} | {
+        f"mcp.json.{n}.bak": held for n, held in enumerate(versions, 1)
+    }
+    assert {stat.S_IMODE(each.stat().st_mode) for each in home.iterdir()} == {0o640}
+
+
+def test_a_symbolic_link_stays_one_and_its_file_is_changed(home: Path) -> None:
+    real = home / "dotfiles" / "cursor.json"
+    real.parent.mkdir()
+    real.write_text("{}")
+    link = home / ".cursor" / "mcp.json"
+    link.parent.mkdir()
+    link.symlink_to("../dotfiles/cursor.json")
+    assert run(home, "cursor", "--write").returncode == 0
+    assert link.is_symlink()
+    assert content(real.read_text())["mcpServers"].keys() == {"phone-number"}
+    assert (real.parent / "cursor.json.1.bak").exists()
+
+
+def _few_privileges() -> None:
+    """Let a directory that may not be written be one for root, too: drop CAP_DAC_OVERRIDE (capabilities(7))."""
+    if os.geteuid() == 0 and sys.platform == "linux":
+        assert ctypes.CDLL(None).prctl(24, 1, 0, 0, 0) == 0
+
+
+def _no_room() -> None:
+    """Let no file grow: every write to one fails."""
+    import resource  # noqa: PLC0415  (not on Windows)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+@pytest.mark.parametrize("trouble", ["a directory that may not be written", "a full disk"])
+def test_a_write_that_fails_leaves_everything_as_it_was(trouble: str, home: Path) -> None:
+    directory = home / "there"
+    directory.mkdir()
+    path = directory / "mcp.json"
+    path.write_text('{"mcpServers": {}}')
+    if trouble == "a full disk":
+        before = _no_room
+    else:
+        before = _few_privileges
+        directory.chmod(0o555)
+    done = run(home, "cursor", "--path", str(path), "--write", before=before)
+    directory.chmod(0o755)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{path} was not changed: it cannot be written" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert files(home) == {"there/mcp.json": b'{"mcpServers": {}}'}
+
+
+def test_a_file_that_another_program_changes_meanwhile_is_left_to_it(home: Path) -> None:
+    path = home / "mcp.json"
+    path.write_text("")
+
+    class Meddling(Entry):
+        """An entry for which somebody else writes the file while it is looked at."""
+
+        def document(self) -> dict[str, Any]:
+            path.write_text('{"theirs": 1}')
+            return super().document()
+
+    with pytest.raises(InstallError, match="run this again"):
+        install.write(path, Meddling("mcpServers", "x", ENTRY), CLIENTS["cursor"], force=False, secret=False)
+    assert files(home) == {"mcp.json": b'{"theirs": 1}'}
+
+
+def test_directories_that_were_made_for_nothing_go_again(home: Path) -> None:
+    done = run(home, "vscode", "--write", before=_no_room)
+    assert done.returncode == 1
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "loop", "under a file"])
+def test_what_is_no_file_is_refused(kind: str, home: Path) -> None:
+    path = home / "mcp.json"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path)
+    else:
+        path.write_text("{}")
+        path /= "mcp.json"
+    done = run(home, "cursor", "--path", str(path), "--write")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "was not changed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_invalid_file_is_refused_and_not_touched(home: Path) -> None:
+    path = home / "mcp.json"
+    path.write_text('{"mcpServers": {"a": {"env": {"TOKEN": "sk_abc"}},}')
+    held = files(home)
+    stamp = path.stat().st_mtime_ns
+    done = run(home, "claude-code", "--path", "mcp.json", "--write")
+    assert done.returncode == 1
+    assert f"{path} was not changed: it is not valid: line 1" in done.stderr
+    assert "sk_abc" not in done.stderr
+    assert files(home) == held
+    assert path.stat().st_mtime_ns == stamp
+
+
+def test_force_replaces_an_entry_and_says_where_the_old_one_is(home: Path) -> None:
+    path = home / "mcp.json"
+    path.write_text('{"mcpServers": {"phone-number": {"command": "old"}}}')
+    refused = run(home, "cursor", "--path", "mcp.json", "--write")
+    assert refused.returncode == 1
+    assert "--force" in refused.stderr
+    done = run(home, "cursor", "--path", "mcp.json", "--write", "--force")
+    assert done.returncode == 0
+    assert content(path.read_text())["mcpServers"]["phone-number"]["args"] == []
+    assert "old" in (home / "mcp.json.1.bak").read_text()
+
+
+# --- credentials ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_credentials_are_written_only_when_told_to_and_for_the_owner_alone(client: str, home: Path) -> None:
+    done = run(home, client, "--write", "--with-secrets", env=CREDENTIALS)
+    assert (done.returncode, done.stdout) == (0, "")
+    path = home / PLACES[client, install.system()]
+    assert content(path.read_text())[CLIENTS[client].key]["phone-number"]["env"] == CREDENTIALS
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "out of version control" in done.stderr
+    assert KEY not in done.stderr
+    assert SECRET not in done.stderr
+
+
+def test_of_a_credential_in_a_file_the_path_is_written(home: Path) -> None:
+    (home / "secret").write_text(SECRET + "\n")
+    done = run(home, "cursor", "--write", "--with-secrets", env={"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET_FILE": "secret"})
+    assert done.returncode == 0
+    env = content((home / ".cursor/mcp.json").read_text())["mcpServers"]["phone-number"]["env"]
+    assert env == {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET_FILE": str(home / "secret")}
+
+
+def test_a_file_that_others_can_read_keeps_its_mode_and_that_is_told(home: Path) -> None:
+    path = home / "mcp.json"
+    path.write_text("{}")
+    path.chmod(0o644)
+    done = run(home, "cursor", "--path", "mcp.json", "--write", "--with-secrets", env=CREDENTIALS)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert f"chmod 600 {path}" in done.stderr
+
+
+# --- as the client does it --------------------------------------------------------------------------------------------
+
+
+def resolved(client: str, document: dict[str, Any], environ: dict[str, str]) -> StdioServerParameters:
+    """Return what a client starts: its references resolved in the way that its documentation describes."""
+    entry = document[CLIENTS[client].key]["phone-number"]
+    answers = {each["id"]: environ[each["description"]] for each in document.get("inputs", [])}  # what the person types
+
+    def value(text: str) -> str:
+        if client == "vscode":
+            return re.sub(r"\$\{input:([\w-]+)\}", lambda found: answers[found[1]], text)
+        pattern = {"claude-code": r"\$\{(\w+)\}", "cursor": r"\$\{env:(\w+)\}", "windsurf": r"\$\{env:(\w+)\}"}.get(
+            client
+        )
+        return re.sub(pattern, lambda found: environ[found[1]], text) if pattern else text
+
+    env = {name: value(text) for name, text in entry.get("env", {}).items()}
+    env |= {name: environ[name] for name in entry.get("env_vars", [])}
+    return StdioServerParameters(command=entry["command"], args=entry["args"], env=env)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_the_written_entry_starts_the_server_with_the_credentials(
+    client: str, home: Path, upstream: Upstream, own_journal: dict[str, str]
+) -> None:
+    by_hand = client == "claude-desktop"  # which resolves nothing
+    options = ["--with-secrets"] if by_hand else []
+    assert run(home, client, "--write", *options, env=CREDENTIALS if by_hand else {}).returncode == 0
+    document = content((home / PLACES[client, install.system()]).read_text())
+    parameters = resolved(client, document, CREDENTIALS)
+    parameters.env = (parameters.env or {}) | own_journal | {"ZUDU_BASE_URL": upstream.url}
+    upstream.answer = reply(200, envelope({"phone_number": "+14155550100"}))
+    async with MCPClient(parameters) as server:
+        listed = await server.list_tools()
+        assert "create_phone_number" in [tool.name for tool in listed.tools]
+        result = await server.call_tool("get_phone_number", {"phone_number": "+14155550100"})
+    assert result.structured_content == {"data": {"phone_number": "+14155550100"}}
+    sent = upstream.requests[-1].headers
+    expected = load("zudu").authorize(CREDENTIALS)
+    assert {name: sent[name.lower()] for name in expected} == expected
