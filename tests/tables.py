@@ -1,4 +1,4 @@
-"""The tables of the README and of docs/, made from the code."""
+"""The documentation's tables, made from the code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phone_number_mcp import errors
+from phone_number_mcp.install import CLIENTS, System
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sandbox.trouble import REHEARSALS
 from phone_number_mcp.settings import Options, variable
@@ -83,6 +84,32 @@ def rehearsals() -> str:
     )
 
 
+def clients() -> str:
+    rows = []
+    for name, client in CLIENTS.items():
+        places = (", ".join(f"`{_shown(place)}`" for place in client.places[system]) for system in SYSTEMS)
+        wired = client.wire(load("zudu"))
+        how = {"env_vars": "`env_vars`"}.get(next(iter(wired.entry)), "")
+        if wired.inputs:
+            how = "asks for them"
+        elif not how:
+            value = wired.entry["env"]["ZUDU_API_KEY"]
+            how = "in the file" if value.startswith("<") else f"`{value}`"
+        project = f"`{client.project}`" if client.project else "none"
+        rows.append((f"`{name}`", *places, project, how))
+    return _table("client | on Linux | on macOS | on Windows | in a project | credentials", rows)
+
+
+SYSTEMS: tuple[System, ...] = ("linux", "macos", "windows")
+
+
+def _shown(place: str) -> str:
+    """Return a place as a reader knows it: with the directory that is meant if no variable says otherwise."""
+    usual = {"$XDG_CONFIG_HOME": "~/.config", "$CODEX_HOME": "~/.codex", "$CLAUDE_CONFIG_DIR": "~"}
+    root, _, rest = place.partition("/")
+    return f"{usual.get(root, root)}/{rest}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "tools": tools,
     "arguments": arguments,
@@ -91,6 +118,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "variables": variables,
     "rehearsals": rehearsals,
+    "clients": clients,
 }
 
 

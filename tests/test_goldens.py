@@ -13,15 +13,17 @@ from typing import Any
 
 import pytest
 
-from conftest import GOLDENS, README, Connect
+from conftest import GOLDENS, README, Connect, command
 from examples import EXAMPLES, page
 from phone_number_mcp import __version__
 from phone_number_mcp.app import HOMEPAGE
 from phone_number_mcp.cli import _parser
+from phone_number_mcp.install import CLIENTS
 from phone_number_mcp.platforms import PLATFORMS, load
 from tables import TABLES, fill, hold
 
 ROOT = README.parent
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.fixture
@@ -42,14 +44,11 @@ async def test_the_list_of_tools_is_the_golden_one(connect: Connect, platform: s
     assert len(first_two) <= 6_000
 
 
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def test_the_tables_are_those_of_the_code(update: bool) -> None:
-    texts = {path: path.read_text(encoding="utf-8") for path in PAGES}
-    assert {name for text in texts.values() for name in re.findall(r"<!-- table: (\w+) -->", text)} == TABLES.keys()
-    for path, text in texts.items():
-        hold(path, fill(text), update=update)
+def test_the_tables_of_the_documentation_are_those_of_the_code(update: bool) -> None:
+    texts = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS}
+    assert set(re.findall(r"<!-- table: (\w+) -->", "".join(texts.values()))) == TABLES.keys()
+    for document, text in texts.items():
+        hold(document, fill(text), update=update)
 
 
 @pytest.mark.anyio
@@ -67,7 +66,7 @@ def test_every_tool_has_an_example(platform: str) -> None:
 
 
 def test_what_the_documentation_points_to_is_there() -> None:
-    for path in PAGES:
+    for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
             if "://" not in target:
@@ -79,8 +78,10 @@ def test_what_the_documentation_points_to_is_there() -> None:
             assert list((ROOT / "server").rglob(module)), f"{path.name} names {module}"
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def _blocks(language: str, text: str | None = None) -> list[str]:
+    """Return the blocks of a language: of a text, or of the README and all of docs/."""
+    text = text if text is not None else "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def _entries(configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -93,21 +94,35 @@ def _starts(entry: dict[str, Any]) -> None:
     """Assert that a client's entry is one that this server takes."""
     assert entry["command"] == "phone-number-mcp"
     _parser().parse_args(entry.get("args", []))
-    assert set(entry.get("env", {})) <= {"ZUDU_API_KEY", "ZUDU_API_SECRET", "RETELL_API_KEY"}
+    assert {*entry.get("env", {}), *entry.get("env_vars", [])} <= {"ZUDU_API_KEY", "ZUDU_API_SECRET", "RETELL_API_KEY"}
 
 
-def test_every_client_configuration_of_the_readme_is_valid_and_starts_the_server() -> None:
-    blocks = _blocks("json")
-    assert len(blocks) >= 3
-    configurations = [json.loads(block) for block in blocks]
-    clients = [each for each in configurations if each.keys() & {"mcpServers", "servers"}]
+def test_every_client_configuration_of_the_documentation_is_valid_and_starts_the_server() -> None:
+    configurations = [json.loads(block) for block in _blocks("json")] + [
+        tomllib.loads(block) for block in _blocks("toml")
+    ]
+    clients = [each for each in configurations if each.keys() & {client.key for client in CLIENTS.values()}]
     assert clients
     for configuration in clients:
         for entry in _entries({key: value for key, value in configuration.items() if key != "inputs"}).values():
             _starts(entry)
 
 
-def test_every_command_line_of_the_readme_is_one_that_the_server_takes() -> None:
+@pytest.mark.parametrize("name", CLIENTS)
+def test_the_entry_to_write_by_hand_is_the_one_that_install_writes(name: str) -> None:
+    text = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {CLIENTS[name].title}\n")[2].partition("\n## ")[0]
+    language, read = ("toml", tomllib.loads) if CLIENTS[name].format == "toml" else ("json", json.loads)
+    (by_hand,) = map(read, _blocks(language, section))
+    printed = subprocess.run(
+        command("install", name), capture_output=True, text=True, timeout=60, check=True, env={"HOME": str(ROOT)}
+    )
+    written = read(printed.stdout)
+    written[CLIENTS[name].key]["phone-number"]["command"] = "phone-number-mcp"
+    assert by_hand == written
+
+
+def test_every_command_line_of_the_documentation_is_one_that_the_server_takes() -> None:
     lines = [line for block in _blocks("sh") for line in block.splitlines() if "phone-number-mcp" in line]
     ours = [line[line.rindex("phone-number-mcp ") :] for line in lines if "phone-number-mcp " in line]
     assert ours
