@@ -309,6 +309,38 @@ def test_a_command_that_may_be_gone_tomorrow_is_told_of(home: Path) -> None:
     assert "pipx install" in done.stderr
 
 
+def test_what_is_printed_is_utf_8_whatever_the_terminal_speaks(home: Path) -> None:
+    link = home / "Büro 事務所" / "phone-number-mcp"
+    link.parent.mkdir()
+    link.symlink_to(Path(sys.executable).with_name("phone-number-mcp"))
+    env = {"HOME": str(home), "PYTHONIOENCODING": "ascii"}
+    for client in ("cursor", "codex"):
+        done = subprocess.run([link, "install", client], capture_output=True, env=env, timeout=60, check=True)
+        (servers,) = content(done.stdout.decode()).values()
+        assert servers["phone-number"]["command"] == str(link)
+
+
+def test_a_path_that_is_no_text_is_refused(home: Path) -> None:
+    link = home / os.fsdecode(b"\xff") / "phone-number-mcp"
+    link.parent.mkdir()
+    link.symlink_to(Path(sys.executable).with_name("phone-number-mcp"))
+    for options in ([], ["--write"]):
+        done = subprocess.run(
+            [link, "install", "cursor", *options], capture_output=True, env={"HOME": str(home)}, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert b"is not UTF-8 text" in done.stderr
+    assert not (home / ".cursor").exists()
+
+
+def test_a_home_that_may_not_be_searched_is_an_error_of_one_line(home: Path) -> None:
+    closed = home / "closed"
+    closed.mkdir(mode=0o000)
+    done = run(home, "windsurf", env={"HOME": str(closed)}, before=_few_privileges)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "phone-number-mcp install: Permission denied; name the file with --path\n"
+
+
 # --- asked wrongly ----------------------------------------------------------------------------------------------------
 
 
@@ -597,9 +629,10 @@ def test_a_symbolic_link_stays_one_and_its_file_is_changed(home: Path) -> None:
 
 
 def _few_privileges() -> None:
-    """Let a directory that may not be written be one for root, too: drop CAP_DAC_OVERRIDE (capabilities(7))."""
+    """Let what may not be read or written hold for root, too: drop CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH (capabilities(7))."""
     if os.geteuid() == 0 and sys.platform == "linux":
-        assert ctypes.CDLL(None).prctl(24, 1, 0, 0, 0) == 0
+        for capability in (1, 2):
+            assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP
 
 
 def _no_room() -> None:
@@ -623,7 +656,7 @@ def test_a_write_that_fails_leaves_everything_as_it_was(trouble: str, home: Path
     done = run(home, "cursor", "--path", str(path), "--write", before=before)
     directory.chmod(0o755)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{path} was not changed: it cannot be written" in done.stderr
+    assert f"{path} was not changed: it cannot be read or written" in done.stderr
     assert done.stderr.count("\n") == 1
     assert files(home) == {"there/mcp.json": b'{"mcpServers": {}}'}
 

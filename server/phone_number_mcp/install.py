@@ -235,9 +235,11 @@ CLIENTS: dict[str, Client] = {
             "https://docs.devin.ai/cli/extensibility/mcp/configuration",
         ),
         restart="Refresh the MCP servers in Windsurf's settings, or restart it.",
+        # Interpolation is documented for Cascade; the pages of the newer agent do not say.
         note=(
             "Windsurf is called Devin Desktop since 2026. Its older agent, Cascade, reads ~/.codeium/windsurf/mcp_config.json: "
-            "name that with --path if you use it."
+            "name that with --path if you use it. If the newer one says not_configured although the variables are set, it did "
+            "not resolve them: put the values into the file."
         ),
     ),
     "codex": Client(
@@ -402,10 +404,7 @@ def merge(content: bytes, entry: Entry, client: Client, *, force: bool) -> bytes
         raise InstallError("it is not UTF-8 text") from None
     change = _merge_toml if client.format == "toml" else _merge_json
     changed = change(text, entry, client, force)
-    try:
-        return None if changed == text else changed.encode("utf-8")
-    except UnicodeEncodeError:
-        raise InstallError("the command's path is not text") from None
+    return None if changed == text else _encoded(changed)
 
 
 def _other(entry: Entry, client: Client) -> InstallError:
@@ -563,7 +562,7 @@ def write(path: Path, entry: Entry, client: Client, *, force: bool, secret: bool
             undo.pop_all()
             return Written(changed=True, backup=backup)
     except OSError as error:
-        raise InstallError(f"it cannot be written: {error.strerror or 'the system refuses'}") from None
+        raise InstallError(f"it cannot be read or written: {error.strerror or 'the system refuses'}") from None
 
 
 def _read(path: Path) -> bytes | None:
@@ -646,6 +645,9 @@ def run(request: Request, environ: Mapping[str, str]) -> int:
     except InstallError as error:
         sys.stderr.write(f"phone-number-mcp install: {error}\n")
         return error.status
+    except OSError as error:  # the home directory may not be searched, or this directory is gone
+        sys.stderr.write(f"phone-number-mcp install: {error.strerror}; name the file with --path\n")
+        return 1
     return 0
 
 
@@ -672,8 +674,7 @@ def _run(request: Request, environ: Mapping[str, str]) -> None:
     if request.write:
         lines = _written(path, entry, client, request)
     else:
-        sys.stdout.write(_shown(entry, client))
-        sys.stdout.flush()
+        _show(entry, client)
         lines = [f"This belongs into {path}; with --write it is put there."]
     if is_temporary(program):
         lines.append(
@@ -705,12 +706,23 @@ def _path(request: Request, client: Client, environ: Mapping[str, str]) -> Path:
     return Path.cwd() / client.project
 
 
-def _shown(entry: Entry, client: Client) -> str:
+def _show(entry: Entry, client: Client) -> None:
     if client.format == "toml":
         import tomlkit  # noqa: PLC0415  (nobody else needs it)
 
-        return tomlkit.dumps(entry.document())
-    return jsonc.render(entry.document())
+        text = tomlkit.dumps(entry.document())
+    else:
+        text = jsonc.render(entry.document())
+    # The clients read UTF-8, whatever this terminal speaks.
+    sys.stdout.buffer.write(_encoded(text))
+    sys.stdout.flush()
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:  # of a path that is not UTF-8, as Unix allows
+        raise InstallError("the path of the command is not UTF-8 text: no client could read it") from None
 
 
 def _written(path: Path, entry: Entry, client: Client, request: Request) -> list[str]:
