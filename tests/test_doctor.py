@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
+import sys
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import trustme
 
 from conftest import KEY, SECRET, command, credentials
+from phone_number_mcp.install import CLIENTS, place, system
 from phone_number_mcp.platforms import PLATFORMS, load
 from upstream import Answer, Request, Upstream, envelope, reply
 
@@ -209,8 +211,8 @@ async def test_a_journal_that_cannot_be_written_is_seen(
 ) -> None:
     upstream.answer = UNKNOWN
     (tmp_path / "file").write_text("in the way")
-    for place in (tmp_path / "file" / "journal.sqlite3", tmp_path / "file"):
-        env = home | credentials(upstream) | {"PHONE_NUMBER_MCP_JOURNAL": str(place)}
+    for journal in (tmp_path / "file" / "journal.sqlite3", tmp_path / "file"):
+        env = home | credentials(upstream) | {"PHONE_NUMBER_MCP_JOURNAL": str(journal)}
         _, checks = await doctor(env)
         check = failed(checks)
         assert (check["name"], "--journal" in check["mend"]) == ("journal", True)
@@ -229,6 +231,60 @@ async def test_a_clock_that_is_off_is_seen(home: dict[str, str], upstream: Upstr
     _, checks = await doctor(home | credentials(upstream))
     (clock,) = [check for check in checks if check["name"] == "clock"]
     assert clock["ok"] is well
+
+
+def entered(home: dict[str, str], entry: dict[str, Any]) -> Path:
+    """Put an entry into the file of Claude Desktop."""
+    client = CLIENTS["claude-desktop"]
+    path = place(client, system(), home)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"mcpServers": {"other": {"command": "elsewhere"}, "numbers": entry}}))
+    return path
+
+
+async def test_an_entry_whose_command_is_not_there_is_seen(home: dict[str, str], tmp_path: Path) -> None:
+    path = entered(home, {"command": str(tmp_path / "gone" / "phone-number-mcp"), "args": []})
+    _, checks = await doctor(home, "--sandbox")
+    check = failed(checks)
+    assert check["name"] == "client claude-desktop"
+    assert check["detail"].startswith(f'{path} has "numbers", whose command is not there: {tmp_path}')
+    assert check["mend"] == "Run: phone-number-mcp install claude-desktop --name numbers --write --force"
+
+
+async def test_an_entry_with_a_reference_that_its_client_does_not_resolve_is_seen(home: dict[str, str]) -> None:
+    entered(
+        home,
+        {"command": sys.executable, "args": ["-m", "phone_number_mcp"], "env": {"ZUDU_API_KEY": "${ZUDU_API_KEY}"}},
+    )
+    _, checks = await doctor(home, "--sandbox")
+    assert "ZUDU_API_KEY is a placeholder that Claude Desktop does not fill in" in failed(checks)["detail"]
+
+
+async def test_an_entry_that_works_is_well(home: dict[str, str]) -> None:
+    env = {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET}
+    entered(home, {"command": sys.executable, "args": ["-m", "phone_number_mcp"], "env": env})
+    status, checks = await doctor(home, "--sandbox")
+    assert (status, checks[-1]["name"]) == (0, "client claude-desktop")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_what_install_writes_is_well_but_for_what_it_leaves_to_the_person(
+    home: dict[str, str], client: str
+) -> None:
+    written = await anyio.run_process(command("install", client, "--write"), env=home, check=False)
+    assert written.returncode == 0, written.stderr
+    _, checks = await doctor(home, "--sandbox")
+    assert checks[-1]["name"] == f"client {client}"
+    assert checks[-1]["ok"] == (client != "claude-desktop")
+
+
+async def test_a_file_that_no_client_could_read_is_seen_if_it_is_about_us(home: dict[str, str]) -> None:
+    path = entered(home, {"command": "phone-number-mcp"})
+    path.write_text(path.read_text()[:-1])
+    _, checks = await doctor(home, "--sandbox")
+    assert failed(checks)["mend"] == "Mend it: Claude Desktop cannot read it either."
+    path.write_text("{")
+    assert (await doctor(home, "--sandbox"))[0] == 0
 
 
 async def test_all_faults_are_told_at_once(home: dict[str, str]) -> None:

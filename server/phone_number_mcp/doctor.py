@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import platform as machine
+import re
+import shutil
 import socket
 import sys
 import time
+import tomllib
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -29,6 +33,7 @@ from phone_number_mcp.settings import ConfigurationError, Settings, read, unfill
 from phone_number_mcp.text import Sanitizer
 
 if TYPE_CHECKING:
+    from phone_number_mcp.install import Client
     from phone_number_mcp.platforms import Platform
 
 RESERVED = "+14155550100"
@@ -113,6 +118,8 @@ async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> Async
             async for check in _platform(settings, environ):
                 yield check
     yield _journal(settings)
+    for check in _clients(settings.platform, environ):
+        yield check
 
 
 def _fault(fault: str) -> Check:
@@ -306,3 +313,84 @@ def _journal(settings: Settings) -> Check:
         mend = "Make it writable for this user, or choose another place with --journal (PHONE_NUMBER_MCP_JOURNAL)."
         return Check("journal", ok=False, detail=f"{place} cannot be written: {why}", mend=mend)
     return Check("journal", ok=True, detail=f"{Path(place).expanduser()} can be written")
+
+
+def _clients(platform: Platform, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Look at each client's entries for this server."""
+    from phone_number_mcp.install import CLIENTS, InstallError, place, system  # noqa: PLC0415  (needed here alone)
+
+    for key, client in CLIENTS.items():
+        name = f"client {key}"
+        paths = [Path.cwd() / client.project] if client.project else []
+        with suppress(InstallError):  # several could be it: `install` says so
+            paths.append(place(client, system(), environ))
+        for path in paths:
+            try:
+                servers = _servers(path, client)
+            except (OSError, ValueError) as error:
+                if _mentions_us(path):
+                    mend = f"Mend it: {client.title} cannot read it either."
+                    yield Check(name, ok=False, detail=f"{path} cannot be read: {error}", mend=mend)
+                continue
+            for entry, value in servers.items():
+                if _is_ours(value):
+                    yield _entry(
+                        Check(name, ok=True, detail=f'{path} has "{entry}"'), key, entry, value, client, platform
+                    )
+
+
+def _mentions_us(path: Path) -> bool:
+    with suppress(OSError):
+        return re.search(rb"phone[-_]number[-_]mcp", path.read_bytes()) is not None
+    return False
+
+
+def _servers(path: Path, client: Client) -> dict[str, Any]:
+    """Return the entries of a client's file; none if there is no file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not valid.
+    """
+    from phone_number_mcp import jsonc  # noqa: PLC0415
+
+    if not path.is_file():
+        return {}
+    text = path.read_text("utf-8-sig")
+    if client.format == "toml":
+        try:
+            document: Any = tomllib.loads(text)
+        except tomllib.TOMLDecodeError:
+            raise ValueError("it is not valid TOML") from None
+    else:
+        try:
+            root = jsonc.parse(text, comments=client.format == "jsonc")
+        except jsonc.InvalidJSON as error:
+            raise ValueError(str(error)) from None
+        document = root.value if root else {}
+    servers = document.get(client.key, {}) if isinstance(document, dict) else {}
+    return servers if isinstance(servers, dict) else {}
+
+
+def _is_ours(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    words = [entry.get("command"), *(entry.get("args") or [])]
+    return any(re.search(r"(^|[/\\])phone[-_]number[-_]mcp(\.exe)?$", word) for word in words if isinstance(word, str))
+
+
+def _entry(seen: Check, key: str, name: str, entry: dict[str, Any], client: Client, platform: Platform) -> Check:  # noqa: PLR0913, PLR0917  (what is known of one entry)
+    command = entry.get("command")
+    again = f"phone-number-mcp install {key} --name {name} --write --force"
+    if not isinstance(command, str) or shutil.which(command) is None:
+        detail = f"{seen.detail}, whose command is not there: {command}"
+        return replace(seen, ok=False, detail=detail, mend=f"Run: {again}")
+    env = entry.get("env")
+    given = {each: str(value) for each, value in env.items()} if isinstance(env, dict) else {}
+    resolved = client.wire(platform).entry.get("env", {})
+    for variable_name in platform.credentials:
+        value = given.get(variable_name, "")
+        if unfilled(variable_name, given) and (value != resolved.get(variable_name) or value.startswith("<")):
+            detail = f"{seen.detail}, where {variable_name} is a placeholder that {client.title} does not fill in"
+            return replace(seen, ok=False, detail=detail, mend=f"Put the value itself there, or run: {again}")
+    return seen
