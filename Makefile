@@ -34,8 +34,8 @@ fuzz: $(VENV)/.dev ## a minute of bytes that are no messages
 picture: $(VENV)/.dev ## draw docs/demo.svg anew
 	@$(BIN)/python tests/picture.py
 
-test-clients: $(VENV)/.dev ## the TypeScript client against the real server
-	@tests/clients/run $(BIN)/python
+test-clients: $(VENV)/.dev ## the clients that people use against the real server; UPDATE=--update writes docs/clients-matrix.md
+	@PYTHONPATH=tests $(BIN)/python -m clients.judge $(UPDATE)
 
 conformance: $(VENV)/.dev ## the official conformance suite against the server over HTTP; needs npm
 	@$(BIN)/python tests/conformance/judge.py
@@ -75,4 +75,4 @@ $(VENV)/.packages: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) dist packaging/mcpb/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf tests/clients/node_modules tests/conformance/node_modules benchmarks/.envs
+	rm -rf tests/clients/.envs tests/clients/*/node_modules tests/conformance/node_modules benchmarks/.envs

@@ -1,4 +1,4 @@
-// The TypeScript client against the real server, whose platform is a real HTTP server here. This client validates
+// The TypeScript SDK 1.x against the real server, whose platform is a real HTTP server here. This client validates
 // structuredContent against the tool's outputSchema, on errors too: it must take every answer there is.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -76,4 +76,4 @@ await connected({ ZUDU_API_KEY: "sk_typescript", ZUDU_API_SECRET: "s3cr3t_typesc
 await connected({}, (client) => call(client, "get_phone_number", { phone_number: number }, "not_configured"));
 passed += 1;
 platform.close();
-console.log(`TypeScript client: ${passed} passed`);
+console.log(`Replies, TypeScript SDK 1.x: ${passed} passed`);
