@@ -349,8 +349,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"no client is called {', '.join(sorted(unknown))}")
 
     began = time.monotonic()
-    workers = max(2, os.cpu_count() or 2)
-    with ThreadPoolExecutor(max_workers=2 * workers) as pool:  # most of it waits for the network
+    workers = 2 * max(2, os.cpu_count() or 2)
+    with ThreadPoolExecutor(max_workers=workers) as pool:  # most of it waits for the network
         made = list(pool.map(_prepared, {program.name: program for program in programs}.values()))
     if not all(made):
         return 1
