@@ -77,7 +77,7 @@ CASES = (
     ),
     Case(
         "get what was created",
-        "`data`, with the nickname in non-Latin characters",
+        "`data`, with the nickname, which is not all ASCII",
         **_get(NEW),
         expect={"data": {"phone_number": NEW, "nickname": NICKNAME}},
         posts=1,

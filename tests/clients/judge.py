@@ -351,7 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     workers = 2 * max(2, os.cpu_count() or 2)
     with ThreadPoolExecutor(max_workers=workers) as pool:  # most of it waits for the network
-        made = list(pool.map(_prepared, {program.name: program for program in programs}.values()))
+        made = list(pool.map(_prepared, {program.environment: program for program in programs}.values()))
     if not all(made):
         return 1
     with closed_port() as closed:
@@ -388,9 +388,9 @@ def _prepared(program: Program) -> bool:
     began = time.monotonic()
     try:
         if prepare(program):
-            _say(f"environment of {program.name}: made in {time.monotonic() - began:.0f} s")
+            _say(f"environment of {program.environment}: made in {time.monotonic() - began:.0f} s")
     except InstallError as error:
-        _say(f"FAILED environment of {program.name}: {error}")
+        _say(f"FAILED environment of {program.environment}: {error}")
         return False
     return True
 

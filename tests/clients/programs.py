@@ -31,6 +31,7 @@ class Program:
         title: Of the client, in the table.
         name: For Python, that of `python/with_NAME.py` and of the `python/NAME.txt` with the pinned packages, the client's own
             first; for Node, that of the directory with `client.mjs` and `package.json`, the client's own package first.
+        variant: For Python, of the pinned packages: those in `python/NAME-VARIANT.txt` instead.
         mode: The protocol era that the program asks for, where the client lets its user choose.
         note: What is checked beyond the common cases, or particular to this client; for the table.
         cold: Whether the server's start without any compiled bytecode is tried as well.
@@ -40,12 +41,18 @@ class Program:
     name: str
     mode: str | None = None
     note: str = ""
+    variant: str = ""
     cold: bool = False
 
     @property
     def label(self) -> str:
         """Return what it is called in messages and on the command line."""
-        return f"{self.name}@{self.mode}" if self.mode else self.name
+        return f"{self.environment}@{self.mode}" if self.mode else self.environment
+
+    @property
+    def environment(self) -> str:
+        """Return the name of its environment, which programs may share."""
+        return f"{self.name}-{self.variant}" if self.variant else self.name
 
     @property
     def node(self) -> bool:
@@ -61,7 +68,7 @@ class Program:
     @property
     def requirements(self) -> Path:
         """Return the file that pins what it is tested with."""
-        return HERE / self.name / "package.json" if self.node else PYTHON / f"{self.name}.txt"
+        return HERE / self.name / "package.json" if self.node else PYTHON / f"{self.environment}.txt"
 
     def pinned(self) -> tuple[str, str]:
         """Return the client's own package and its version."""
@@ -75,7 +82,7 @@ class Program:
     def command(self) -> list[str]:
         """Return what starts it."""
         if not self.node:
-            return [str(ENVIRONMENTS / self.name / "bin" / "python"), str(self.source)]
+            return [str(ENVIRONMENTS / self.environment / "bin" / "python"), str(self.source)]
         return [shutil.which("node", path=self.path()) or "node", str(self.source)]
 
     def path(self) -> str:
@@ -84,6 +91,14 @@ class Program:
         return f"{HERE / self.name / 'node_modules' / '.bin'}{os.pathsep}{path}" if self.node else path
 
 
+_OPENAI = (
+    "its five seconds of patience do, also with a server that was never compiled; "
+    "a model reads the text, `custom_data_extractor` gets the structured content"
+)
+_PYDANTIC = (
+    'with `FunctionModel` and `tool_error_behavior="failed"`: two errors in a row do not end the run; '
+    "a model reads the JSON of the structured content"
+)
 PROGRAMS = (
     Program("Inspector, command line", "inspector", LEGACY, "a process a call"),
     Program(
@@ -91,16 +106,9 @@ PROGRAMS = (
         "langchain_mcp_adapters",
         note="a server process a call, as `get_tools` has it; structured content is the `ToolMessage`'s artifact",
     ),
-    Program(
-        "OpenAI Agents SDK",
-        "openai_agents",
-        note="its five seconds of patience do, also with a server that was never compiled; a model reads the text, "
-        "`custom_data_extractor` gets the structured content",
-        cold=True,
-    ),
-    Program(
-        "Pydantic AI", "pydantic_ai", note="with `FunctionModel`; a model reads the JSON of the structured content"
-    ),
+    Program("OpenAI Agents SDK, on mcp 1.x", "openai_agents", note=_OPENAI, variant="mcp_1", cold=True),
+    Program("OpenAI Agents SDK", "openai_agents", note=_OPENAI, cold=True),
+    Program("Pydantic AI", "pydantic_ai", note=_PYDANTIC),
     Program("FastMCP", "fastmcp", note="its `ToolError` has the whole text"),
     Program("official Python client", "mcp", LEGACY),
     Program("official Python client", "mcp", MODERN),
@@ -117,7 +125,7 @@ def prepare(program: Program) -> bool:
     Raises:
         InstallError: It could not be made.
     """
-    place = HERE / program.name / "node_modules" if program.node else ENVIRONMENTS / program.name
+    place = HERE / program.name / "node_modules" if program.node else ENVIRONMENTS / program.environment
     stamp = place / ".made-from"
     recipe = hashlib.sha256(program.requirements.read_bytes() + sys.version.encode()).hexdigest()
     if stamp.is_file() and stamp.read_text("utf-8") == recipe:

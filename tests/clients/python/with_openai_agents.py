@@ -1,11 +1,14 @@
 """The OpenAI Agents SDK with a model that is a script: what it is shown is what a real one would be. No network.
 
-MCPServerStdio keeps its default patience of five seconds.
+MCPServerStdio keeps its default patience of five seconds. On mcp 1.x that is what the server has to answer `initialize`; mcp 2.x gives the
+start more. Here it is the limit on both, for the connection and the list of tools together.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +19,9 @@ from driver import Answer, Client, Server, main
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 
 set_tracing_disabled(disabled=True)  # traces would leave this machine
+
+
+PATIENCE = inspect.signature(MCPServerStdio).parameters["client_session_timeout_seconds"].default
 
 
 class Script(Model):
@@ -62,8 +68,12 @@ class Agents:
             {"name": tool.name, "description": tool.description, "input_schema": tool.params_json_schema}
             for tool in script.tools
         ]
-        session = self._server.session
-        protocol = getattr(session, "protocol_version", None)
+        agreed: Any = (
+            self._server.server_initialize_result
+        )  # of the handshake on mcp 1.x; there is none in the newer era
+        protocol = (
+            agreed.protocolVersion if hasattr(agreed, "protocolVersion") else self._server.session.protocol_version
+        )
         return tools, protocol
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> Answer:
@@ -82,7 +92,11 @@ async def connect(server: Server) -> AsyncIterator[Client]:
         structured.append(json.loads(json.dumps(context.structured_content, default=dict)))
 
     parameters = {"command": server.command, "args": server.args, "env": server.env}
+    began = time.monotonic()
     async with MCPServerStdio(parameters, custom_data_extractor=keep) as started:
+        await started.list_tools()
+        if (seconds := time.monotonic() - began) > PATIENCE:
+            raise TimeoutError(f"connected, with the tools listed, after {seconds:.1f} s; the patience is {PATIENCE} s")
         yield Agents(started, structured)
 
 
