@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import os
 import signal
@@ -357,7 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with closed_port() as closed:
         with tempfile.TemporaryDirectory() as place, sessions(Path(place), closed, cold=False) as (todo, _served):
             wire = anyio.run(_wire, todo)
-        failures = list(_wire_failures(todo, wire))
+        failures = _wire_failures(todo, wire)
         with ThreadPoolExecutor(max_workers=workers) as pool:
             running = pool.map(lambda program: judge(program, wire, closed), programs)
             replies = [pool.submit(_replies, program) for program in programs if program.name == "typescript-1"]
@@ -376,9 +377,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.update:
             matrix.PAGE.write_text(filled, "utf-8")
         elif filled != page:
-            expected = [verdict.row for verdict in verdicts]
             _say(f"FAILED docs/{matrix.PAGE.name} is not what the clients show: make test-clients UPDATE=--update")
-            _say(f"  the page has: {matrix.rows(page)}\n  they show:    {expected}")
+            names = ("the page", "what they show")
+            _say("\n".join(difflib.unified_diff(page.splitlines(), filled.splitlines(), *names, n=0, lineterm="")))
             return 1
     _say(f"{len(programs)} clients, {len(failures)} failures, {time.monotonic() - began:.0f} s")
     return 1 if failures else 0
@@ -395,7 +396,7 @@ def _prepared(program: Program) -> bool:
     return True
 
 
-def _wire_failures(todo: Sequence[Session], wire: Report) -> Iterator[Failure]:
+def _wire_failures(todo: Sequence[Session], wire: Report) -> list[Failure]:
     """Judge the server without a client first: then a client's failure is the client's."""
     found: list[Failure] = []
     for session in todo:
@@ -410,7 +411,7 @@ def _wire_failures(todo: Sequence[Session], wire: Report) -> Iterator[Failure]:
                 _judge_answer(
                     case, session.platform, said, said, lambda *what, at=at: found.append(Failure(*at, *what))
                 )
-    yield from found
+    return found
 
 
 def _replies(program: Program) -> list[Failure]:
