@@ -100,7 +100,7 @@ _PYDANTIC = (
     "a model reads the JSON of the structured content"
 )
 PROGRAMS = (
-    Program("Inspector, command line", "inspector", LEGACY, "a process a call"),
+    Program("Inspector, command line", "inspector", LEGACY, "a process a call; `--strict` finds no error in a schema"),
     Program(
         "LangChain MCP adapters",
         "langchain_mcp_adapters",

@@ -5,6 +5,7 @@ import { main, shownResult, shownTools } from "../driver.mjs";
 
 const inspector = fileURLToPath(new URL("node_modules/.bin/mcp-inspector", import.meta.url));
 const TOOL_IS_ERROR = 5; // its exit status if the tool said isError; the result is on stdout all the same
+// With --strict it ends with another one if a schema has what some client or model does not take.
 
 await main(async ({ command, args, env }, mode) => {
   const variables = Object.entries(env).flatMap(([name, value]) => ["-e", `${name}=${value}`]);
@@ -18,7 +19,7 @@ await main(async ({ command, args, env }, mode) => {
     });
   return {
     tools: async () => ({
-      tools: shownTools((await run("tools/list")).tools),
+      tools: shownTools((await run("tools/list", "--strict")).tools),
       protocol: mode === "legacy" ? (await run("initialize")).protocolVersion : null,
     }),
     call: async (name, given) =>
