@@ -133,6 +133,7 @@ class Writes:
         self._tasks = anyio.create_task_group()
 
     async def __aenter__(self) -> Self:
+        self._api.ending = False
         await self._tasks.__aenter__()
         return self
 
