@@ -131,6 +131,13 @@ def test_every_command_line_of_the_documentation_is_one_that_the_server_takes() 
             _parser().parse_args(shlex.split(line, comments=True)[1:])
 
 
+def test_every_make_target_of_the_documentation_is_there() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"^make ([a-z-]+)", "\n".join(_blocks("sh") + _blocks("sh", contributing)), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {"demo", "test", "check"} <= set(named) <= set(targets)
+
+
 def test_the_example_configuration_has_one_entry_to_try_and_one_for_real_use() -> None:
     sandbox, real = _entries(json.loads((ROOT / "mcp.json.example").read_text(encoding="utf-8"))).values()
     _starts(sandbox)

@@ -34,19 +34,19 @@ APPLIES = {
         *("input-required-result-unsupported-methods", "input-required-result-validate-input"),
     ),
 }
-_ITS_OWN = "It drives a tool, prompt or resource that a server has just for the suite; ours has only what it is for."
+_ITS_OWN = "It needs a tool, prompt or resource that is there just for the suite."
 _TASKS = "The tasks extension is not offered: no call takes longer than `--timeout`."
 NOT_APPLICABLE = {
-    "completion-complete": "There is nothing to complete: the capability is not offered.",
-    "logging-set-level": "The log goes to stderr: the capability is not offered.",
+    "completion-complete": "There is nothing to complete: not offered.",
+    "logging-set-level": "The log goes to stderr: not offered.",
     "tools-call-": _ITS_OWN,
     "resources-read-": _ITS_OWN,
     "resources-templates-read": _ITS_OWN,
-    "resources-subscribe": "A number cannot be subscribed to: the capability is not offered.",
-    "resources-unsubscribe": "A number cannot be subscribed to: the capability is not offered.",
+    "resources-subscribe": "A number cannot be subscribed to: not offered.",
+    "resources-unsubscribe": "A number cannot be subscribed to: not offered.",
     "prompts-get-": _ITS_OWN,
-    "input-required-result-": _ITS_OWN + " What `--confirm always` asks is tested in `tests/test_consent.py`.",
-    "elicitation-": _ITS_OWN + " What `--confirm always` asks is tested in `tests/test_consent.py`.",
+    "input-required-result-": _ITS_OWN + " Questions: `tests/test_consent.py`.",
+    "elicitation-": _ITS_OWN + " Questions: `tests/test_consent.py`.",
     "json-schema-2020-12": _ITS_OWN,
     "http-custom-header-server-validation": "No tool has an argument that goes into a header.",
     "tasks-": _TASKS,
