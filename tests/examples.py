@@ -43,7 +43,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
             "create_phone_number",
             {"phone_number": "4155550121", "area_code": "41", "nick": "Side door"},
         ),
-        ("A page of the list.", "list_phone_numbers", {"limit": 2, "sort_by": "created_at", "sort_order": "asc"}),
+        (
+            "A page of the list.",
+            "list_phone_numbers",
+            {"limit": 2, "sort_by": "phone_number", "sort_order": "ascending"},
+        ),
         ("Numbers without agents.", "list_available_phone_numbers", {}),
         (
             "A number that another carrier holds. The token goes to the platform and appears nowhere else.",
@@ -115,6 +119,15 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     ),
 }
 
+REFUSED = {
+    "A number that nobody holds.",
+    "The same again: it is there, and shown.",
+    "Arguments that do not fit: each is named, and nothing is sent.",
+    "Agents are still bound to it: it is not released by accident.",
+    "A platform that fails.",
+}
+"""What ends as an error; all else must not."""
+
 _HEAD = """\
 # Tools by example
 
@@ -135,6 +148,7 @@ async def page(clients: Mapping[str, Client]) -> str:
         parts.append(f"## {load(platform).title}\n")
         for what, tool, arguments in EXAMPLES[platform]:
             result = await clients[platform].call_tool(tool, dict(arguments))
+            assert result.is_error == (what in REFUSED), f"{what} {result.structured_content}"
             call = json.dumps({"name": tool, "arguments": arguments}, indent=2, ensure_ascii=False)
             answer = _the_same_every_time(json.dumps(result.structured_content, indent=2, ensure_ascii=False))
             parts.append(f"### `{tool}`\n\n{what}\n\n```json\n{call}\n```\n\n```json\n{answer}\n```\n")

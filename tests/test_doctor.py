@@ -15,7 +15,7 @@ import anyio
 import pytest
 import trustme
 
-from conftest import KEY, SECRET, command, credentials
+from conftest import KEY, README, SECRET, command, credentials
 from phone_number_mcp.install import CLIENTS, place, system
 from phone_number_mcp.platforms import PLATFORMS, load
 from upstream import Answer, Request, Upstream, envelope, reply
@@ -104,10 +104,7 @@ async def test_a_missing_key_is_named(home: dict[str, str], upstream: Upstream) 
 async def test_a_swapped_pair_is_seen_by_its_form(home: dict[str, str], upstream: Upstream) -> None:
     env = home | credentials(upstream) | {"ZUDU_API_KEY": SECRET, "ZUDU_API_SECRET": KEY}
     _, checks = await doctor(env)
-    assert {check["mend"] for check in checks if not check["ok"]} == {
-        "Swap ZUDU_API_KEY and ZUDU_API_SECRET.",
-        "Swap ZUDU_API_SECRET and ZUDU_API_KEY.",
-    }
+    assert failed(checks)["mend"] == "Swap ZUDU_API_KEY and ZUDU_API_SECRET."
     assert upstream.requests == []
 
 
@@ -134,6 +131,9 @@ async def test_a_line_break_at_the_end_is_seen(home: dict[str, str], upstream: U
         pytest.param(reply(200, b"<html>Welcome</html>", content_type="text/html"), id="200 in HTML"),
         pytest.param(reply(301, b"", location="https://example.com/"), id="redirect"),
         pytest.param(reply(404, b""), id="404 without a word"),
+        pytest.param(reply(404, {"detail": "Not Found"}), id="404 of FastAPI"),
+        pytest.param(reply(404, {"message": "no Route matched with those values"}), id="404 of Kong"),
+        pytest.param(reply(404, {"error": "Not Found", "status": 404, "path": "/"}), id="404 of Spring"),
     ],
 )
 async def test_an_address_where_something_else_answers_is_seen(
@@ -233,12 +233,12 @@ async def test_a_clock_that_is_off_is_seen(home: dict[str, str], upstream: Upstr
     assert clock["ok"] is well
 
 
-def entered(home: dict[str, str], entry: dict[str, Any]) -> Path:
+def entered(home: dict[str, str], entry: dict[str, Any], name: str = "numbers") -> Path:
     """Put an entry into the file of Claude Desktop."""
     client = CLIENTS["claude-desktop"]
     path = place(client, system(), home)
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"mcpServers": {"other": {"command": "elsewhere"}, "numbers": entry}}))
+    path.write_text(json.dumps({"mcpServers": {"other": {"command": "elsewhere"}, name: entry}}))
     return path
 
 
@@ -248,7 +248,51 @@ async def test_an_entry_whose_command_is_not_there_is_seen(home: dict[str, str],
     check = failed(checks)
     assert check["name"] == "client claude-desktop"
     assert check["detail"].startswith(f'{path} has "numbers", whose command is not there: {tmp_path}')
-    assert check["mend"] == "Run: phone-number-mcp install claude-desktop --name numbers --write --force"
+    assert check["mend"].startswith("Put /")  # nothing else of the entry is lost
+    assert Path(check["mend"].split()[1]).name == "phone-number-mcp"
+
+
+@pytest.mark.parametrize("command_", ["phone-numbr-mcp", "phone-number", str(README)])
+async def test_an_entry_is_known_by_its_name_where_its_command_is_wrong(home: dict[str, str], command_: str) -> None:
+    path = entered(home, {"command": command_}, name="phone-number")
+    _, checks = await doctor(home, "--sandbox")
+    assert failed(checks)["detail"] == f'{path} has "phone-number", whose command is not there: {command_}'
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"args": ["--sandbx"]}, "there is no option --sandbx"),
+        ({"env": {"ZUDU_API_KEY": SECRET, "ZUDU_API_SECRET": KEY}}, "begins as another should"),
+        ({"env": {"ZUDU_API_SECRET": SECRET + "\n"}}, "ZUDU_API_SECRET: has a line break in it"),
+        ({"env": {"ZUDU_BASE_URL": "http://platform.test"}}, "ZUDU_BASE_URL: must be https"),
+        ({"env": {"PHONE_NUMBER_MCP_READONLY": "true"}}, "PHONE_NUMBER_MCP_READONLY: is no setting"),
+        (
+            {"args": ["--platform", "retell"], "env": {"RETELL_API_KEY": "<your RETELL_API_KEY>"}},
+            "RETELL_API_KEY holds a",
+        ),
+    ],
+)
+async def test_an_entry_with_which_the_server_would_not_work_is_seen(
+    home: dict[str, str], more: dict[str, Any], words: str
+) -> None:
+    program, *arguments = command()
+    entered(home, {"command": program, **more, "args": [*arguments, *more.get("args", [])]})
+    _, checks = await doctor(home, "--sandbox")
+    assert words in failed(checks)["detail"]
+
+
+async def test_the_credentials_of_a_clients_file_are_tried_where_there_are_no_others(
+    home: dict[str, str], upstream: Upstream
+) -> None:
+    upstream.answer = accepting(KEY, SECRET)
+    program, *arguments = command()
+    path = entered(
+        home, {"command": program, "args": arguments, "env": {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET}}
+    )
+    status, checks = await doctor(home | {"ZUDU_BASE_URL": upstream.url})
+    assert status == 0
+    assert f"with the credentials of {path}" in checks[1]["detail"]
 
 
 async def test_an_entry_with_a_reference_that_its_client_does_not_resolve_is_seen(home: dict[str, str]) -> None:
@@ -257,7 +301,7 @@ async def test_an_entry_with_a_reference_that_its_client_does_not_resolve_is_see
         {"command": sys.executable, "args": ["-m", "phone_number_mcp"], "env": {"ZUDU_API_KEY": "${ZUDU_API_KEY}"}},
     )
     _, checks = await doctor(home, "--sandbox")
-    assert "ZUDU_API_KEY is a placeholder that Claude Desktop does not fill in" in failed(checks)["detail"]
+    assert "ZUDU_API_KEY holds a placeholder that nobody fills in" in failed(checks)["detail"]
 
 
 async def test_an_entry_that_works_is_well(home: dict[str, str]) -> None:

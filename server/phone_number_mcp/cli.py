@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib.util
+import io
 import logging
 import os
 import re
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -155,6 +156,21 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
     return 0
 
 
+def given(words: Sequence[str]) -> dict[str, str]:
+    """Return the options of the server that a command line has.
+
+    Raises:
+        ValueError: The command would refuse it; the message says why.
+    """
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told), redirect_stdout(told):
+            arguments = _parser().parse_args(words)
+    except SystemExit:
+        raise ValueError(told.getvalue().partition(": ")[2].partition(". See")[0].strip()) from None
+    return _given(arguments)
+
+
 def _given(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the options of the server that the command line has."""
     from phone_number_mcp.settings import Options  # noqa: PLC0415
@@ -296,6 +312,8 @@ def _install(arguments: argparse.Namespace) -> int:
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints never repeat a value: people do put keys on command lines."""
 
+    commands: Sequence[str] = ()
+    """Those that it has."""
     _given: Sequence[str] = ()
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (argparse's overloads)
@@ -303,6 +321,7 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
+        command = next((word for word in self._given if word in self.commands), None)
         known = set(re.findall(r"--?[a-z][a-z-]*", self.format_help()))
         unknown = [
             name for part in self._given if (name := part.partition("=")[0]).startswith("-") and name not in known
@@ -313,11 +332,14 @@ class _Parser(argparse.ArgumentParser):
             message = f"there is no option {shown}"
             if re.search("key|secret|token|password|credential", unknown[0], re.IGNORECASE):
                 message += ". Credentials are read from the environment, never from the command line"
+        elif "unrecognized" in message and command and (late := [word for word in self._given if word in known]):
+            message = f"the server's own options go before the command: phone-number-mcp {late[0]} {command}"
         elif "unrecognized" in message or "invalid choice" in message:
             message = "there is no such command"
         else:
             message = re.split(r"['\"]", message)[0].rstrip(": ")
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}. See {self.prog} --help\n")
+        where = f"{self.prog} {command}" if command else self.prog
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}. See {where} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -384,6 +406,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox = commands.add_parser("sandbox", help="serve the simulated platforms over HTTP", allow_abbrev=False)
     sandbox.add_argument("--port", type=_port, default=8080, metavar="PORT", help="on 127.0.0.1 (default: 8080)")
     sandbox.set_defaults(run=_serve_sandbox)
+    parser.commands = list(commands.choices)
     return parser
 
 

@@ -27,7 +27,7 @@ from pydantic import SecretStr
 
 from phone_number_mcp import __version__
 from phone_number_mcp.api import Api
-from phone_number_mcp.errors import InvalidReply, NotFound, TimedOut, ToolError, Unauthorized, Unreachable
+from phone_number_mcp.errors import NotFound, TimedOut, ToolError, Unauthorized, Unreachable
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.settings import ConfigurationError, Settings, read, unfilled, variable
 from phone_number_mcp.text import Sanitizer
@@ -102,6 +102,8 @@ async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> Async
     """
     packages = ", ".join(f"{name} {version(name)}" for name in ("mcp", "httpx", "pydantic"))
     yield Check("version", ok=True, detail=f"{__version__}, Python {machine.python_version()}, {packages}")
+    entries = list(_entries(environ))
+    environ, whose = _with_credentials(_chosen(given, environ), environ, entries)
     try:
         settings = read(given, environ)
     except ConfigurationError as error:
@@ -111,15 +113,15 @@ async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> Async
             yield check
         settings = _what_is_left(given)
     else:
-        yield Check("settings", ok=True, detail=_told(settings))
+        yield Check("settings", ok=True, detail=_told(settings) + whose)
         if settings.options.sandbox:
             yield Check("platform", ok=True, detail="simulated: no credentials, no network")
         else:
             async for check in _platform(settings, environ):
                 yield check
     yield _journal(settings)
-    for check in _clients(settings.platform, environ):
-        yield check
+    for entry in entries:
+        yield _client(entry)
 
 
 def _fault(fault: str) -> Check:
@@ -140,6 +142,18 @@ def _chosen(given: Mapping[str, str], environ: Mapping[str, str]) -> Platform:
     """Return the platform that is meant, whatever else is wrong."""
     name = (given.get("platform") or environ.get(variable("platform"), "")).strip().lower()
     return load(name if name in PLATFORMS else next(iter(PLATFORMS)))
+
+
+def _with_credentials(
+    platform: Platform, environ: Mapping[str, str], entries: list[_Entry]
+) -> tuple[Mapping[str, str], str]:
+    """Return the environment, with a client's credentials if it has none itself, and a word on whose they are."""
+    if any(environ.get(each, "").strip() for name in platform.credentials for each in (name, f"{name}_FILE")):
+        return environ, ""
+    for entry in entries:
+        if found := entry.credentials(platform):
+            return {**environ, **found}, f", with the credentials of {entry.path}"
+    return environ, ""
 
 
 def _told(settings: Settings) -> str:
@@ -178,16 +192,26 @@ def _unset(platform: Platform, environ: Mapping[str, str]) -> Iterator[Check]:
 
 def _credentials(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     yield from _unset(settings.platform, environ)
+    yield from _forms(settings)
+
+
+def _forms(settings: Settings) -> Iterator[Check]:
     forms = settings.platform.credentials
-    for name, secret in settings.credentials.items():
-        value, beginning = secret.get_secret_value(), forms[name]
-        others = [other for other, form in forms.items() if other != name and value.startswith(form)]
-        if others and not value.startswith(beginning):
-            mend = f"Swap {name} and {others[0]}."
-            yield Check("credentials", ok=False, detail=f"{name} begins as {others[0]} should", mend=mend)
-        else:
-            unusual = "" if value.startswith(beginning) else f", but does not begin with {beginning} as documented"
-            yield Check("credentials", ok=True, detail=f"{name} is set, {len(value)} characters{unusual}")
+    values = {name: secret.get_secret_value() for name, secret in settings.credentials.items()}
+    swapped = [
+        name
+        for name, value in values.items()
+        if not value.startswith(forms[name]) and any(value.startswith(form) for form in forms.values())
+    ]
+    if swapped:
+        names = " and ".join(forms)
+        yield Check(
+            "credentials", ok=False, detail=f"{' and '.join(swapped)} begins as another should", mend=f"Swap {names}."
+        )
+        return
+    for name, value in values.items():
+        unusual = "" if value.startswith(forms[name]) else f", but does not begin with {forms[name]} as documented"
+        yield Check("credentials", ok=True, detail=f"{name} is set, {len(value)} characters{unusual}")
 
 
 async def _way(settings: Settings) -> AsyncIterator[Check]:
@@ -240,17 +264,33 @@ async def _question(settings: Settings) -> AsyncIterator[Check]:
             return
         except ToolError as error:
             detail = f"{error.code}: {error.message}"
-            mend = error.hint if not isinstance(error, InvalidReply) else _about_address(settings.platform)
-            yield Check("platform", ok=False, detail=detail, mend=mend)
+            yield Check("platform", ok=False, detail=detail, mend=_about_trouble(error, settings.platform))
             return
         answer = api.last
-        if answer is None or not isinstance(answer.body, dict):
+        if answer is None or not _speaks(answer.body):
             detail = f"{settings.base_url} answers {answer.status if answer else ''}, but not as {settings.platform.title} does"
             yield Check("platform", ok=False, detail=detail, mend=_about_address(settings.platform))
             return
         yield Check("platform", ok=True, detail=detail)
         if answer.date:
             yield _clock(answer.date)
+
+
+def _speaks(body: Any) -> bool:
+    """Whether an answer has the form of a platform's: a gateway, too, can say 404 in JSON."""
+    return isinstance(body, dict) and (
+        body.get("status") in {"success", "error"} or body.get("phone_number") == RESERVED
+    )
+
+
+def _about_trouble(error: ToolError, platform: Platform) -> str:
+    known = {
+        "forbidden": f"Look at the permissions of these credentials on {platform.title}.",
+        "payment_required": f"Look at the account's balance on {platform.title}.",
+        "rate_limited": "Wait a while, and run doctor again.",
+        "invalid_reply": _about_address(platform),
+    }
+    return known.get(error.code) or f"Run doctor again in a while: if it stays, {platform.title} has trouble."
 
 
 def _about_address(platform: Platform) -> str:
@@ -310,17 +350,47 @@ def _journal(settings: Settings) -> Check:
     if place == MEMORY:
         return Check("journal", ok=True, detail="in memory: what is unsettled at a crash is forgotten")
     if why := problem(place):
-        mend = "Make it writable for this user, or choose another place with --journal (PHONE_NUMBER_MCP_JOURNAL)."
+        what = "Move it away" if "not a database" in why else "Make it writable for this user"
+        mend = f"{what}, or choose another place with --journal (PHONE_NUMBER_MCP_JOURNAL)."
         return Check("journal", ok=False, detail=f"{place} cannot be written: {why}", mend=mend)
     return Check("journal", ok=True, detail=f"{Path(place).expanduser()} can be written")
 
 
-def _clients(platform: Platform, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Look at each client's entries for this server."""
+@dataclass(frozen=True)
+class _Entry:
+    """An entry for this server in a client's file; `value` None if the file cannot be read, and `problem` says why."""
+
+    client: str
+    path: Path
+    name: str = ""
+    value: Mapping[str, Any] | None = None
+    problem: str = ""
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables that it sets."""
+        env = (self.value or {}).get("env")
+        return {str(name): str(value) for name, value in env.items()} if isinstance(env, dict) else {}
+
+    def resolves(self, platform: Platform, variable_name: str) -> bool:
+        """Whether a variable has the form of reference that the client resolves."""
+        from phone_number_mcp.install import CLIENTS  # noqa: PLC0415
+
+        form = CLIENTS[self.client].wire(platform).entry.get("env", {}).get(variable_name, "<")
+        return not form.startswith("<") and self.env.get(variable_name) == form
+
+    def credentials(self, platform: Platform) -> dict[str, str]:
+        """Return the credentials that stand in it as they are."""
+        return {
+            name: self.env[name] for name in platform.credentials if name in self.env and not unfilled(name, self.env)
+        }
+
+
+def _entries(environ: Mapping[str, str]) -> Iterator[_Entry]:
+    """Find each client's entries for this server."""
     from phone_number_mcp.install import CLIENTS, InstallError, place, system  # noqa: PLC0415  (needed here alone)
 
     for key, client in CLIENTS.items():
-        name = f"client {key}"
         paths = [Path.cwd() / client.project] if client.project else []
         with suppress(InstallError):  # several could be it: `install` says so
             paths.append(place(client, system(), environ))
@@ -329,14 +399,11 @@ def _clients(platform: Platform, environ: Mapping[str, str]) -> Iterator[Check]:
                 servers = _servers(path, client)
             except (OSError, ValueError) as error:
                 if _mentions_us(path):
-                    mend = f"Mend it: {client.title} cannot read it either."
-                    yield Check(name, ok=False, detail=f"{path} cannot be read: {error}", mend=mend)
+                    yield _Entry(key, path, problem=str(error))
                 continue
-            for entry, value in servers.items():
-                if _is_ours(value):
-                    yield _entry(
-                        Check(name, ok=True, detail=f'{path} has "{entry}"'), key, entry, value, client, platform
-                    )
+            for name, value in servers.items():
+                if _is_ours(name, value):
+                    yield _Entry(key, path, name, value)
 
 
 def _mentions_us(path: Path) -> bool:
@@ -372,25 +439,68 @@ def _servers(path: Path, client: Client) -> dict[str, Any]:
     return servers if isinstance(servers, dict) else {}
 
 
-def _is_ours(entry: Any) -> bool:
+def _is_ours(name: str, entry: Any) -> bool:
+    """Whether an entry is for this server: by its command, or, where that is wrong, by its name or its variables."""
     if not isinstance(entry, dict):
         return False
-    words = [entry.get("command"), *(entry.get("args") or [])]
-    return any(re.search(r"(^|[/\\])phone[-_]number[-_]mcp(\.exe)?$", word) for word in words if isinstance(word, str))
+    words = [word for word in [entry.get("command"), *(entry.get("args") or [])] if isinstance(word, str)]
+    variables = {credential for each in PLATFORMS for credential in load(each).credentials}
+    return (
+        any(_PROGRAM.search(word) for word in words)
+        or name.startswith("phone-number")
+        or bool(variables & {*(entry.get("env") or {})})
+    )
 
 
-def _entry(seen: Check, key: str, name: str, entry: dict[str, Any], client: Client, platform: Platform) -> Check:  # noqa: PLR0913, PLR0917  (what is known of one entry)
-    command = entry.get("command")
-    again = f"phone-number-mcp install {key} --name {name} --write --force"
-    if not isinstance(command, str) or shutil.which(command) is None:
-        detail = f"{seen.detail}, whose command is not there: {command}"
-        return replace(seen, ok=False, detail=detail, mend=f"Run: {again}")
-    env = entry.get("env")
-    given = {each: str(value) for each, value in env.items()} if isinstance(env, dict) else {}
-    resolved = client.wire(platform).entry.get("env", {})
-    for variable_name in platform.credentials:
-        value = given.get(variable_name, "")
-        if unfilled(variable_name, given) and (value != resolved.get(variable_name) or value.startswith("<")):
-            detail = f"{seen.detail}, where {variable_name} is a placeholder that {client.title} does not fill in"
-            return replace(seen, ok=False, detail=detail, mend=f"Put the value itself there, or run: {again}")
+_PROGRAM = re.compile(r"(^|[/\\])phone[-_]number[-_]mcp(\.exe)?$")
+
+
+def _client(entry: _Entry) -> Check:
+    """Look at an entry: would its client start a server that works?"""
+    from phone_number_mcp.install import CLIENTS, command  # noqa: PLC0415
+
+    title = CLIENTS[entry.client].title
+    name = f"client {entry.client}"
+    if entry.value is None:
+        detail = f"{entry.path} cannot be read: {entry.problem}"
+        return Check(name, ok=False, detail=detail, mend=f"Mend it: {title} cannot read it either.")
+    seen = Check(name, ok=True, detail=f'{entry.path} has "{entry.name}"')
+    program = entry.value.get("command")
+    arguments = [str(argument) for argument in entry.value.get("args") or []]
+    if not isinstance(program, str) or shutil.which(program) is None:
+        here = " ".join((found := command())[1])
+        mend = f"Put {found[0]} there" + (f", and {here} before its other arguments." if here else ".")
+        return replace(seen, ok=False, detail=f"{seen.detail}, whose command is not there: {program}", mend=mend)
+    if not any(_PROGRAM.search(word) for word in (program, *arguments)):
+        return replace(seen, detail=f"{seen.detail}; that {program} starts this server was not checked")
+    if (problem := _would_not_start(entry, arguments)) is not None:
+        return replace(
+            seen, ok=False, detail=f"{seen.detail}, with which the server does not start: {problem[0]}", mend=problem[1]
+        )
     return seen
+
+
+def _would_not_start(entry: _Entry, arguments: list[str]) -> tuple[str, str] | None:
+    """Return what is wrong with an entry's arguments and variables, and the mend; None if the server would start and work."""
+    from phone_number_mcp.cli import given  # noqa: PLC0415
+
+    own = arguments[2:] if arguments[:2] == ["-m", "phone_number_mcp"] else arguments
+    try:
+        options = given(own)
+    except ValueError as error:
+        return str(error), "Correct its arguments."
+    platform = _chosen(options, entry.env)
+    literal = {name: value for name, value in entry.env.items() if not entry.resolves(platform, name)}
+    if holding := [name for name in platform.credentials if unfilled(name, literal)]:
+        forms = "Put the values themselves there, or the form of reference that `phone-number-mcp install` shows."
+        return (
+            f"{' and '.join(holding)} {'hold' if len(holding) > 1 else 'holds'} a placeholder that nobody fills in",
+            forms,
+        )
+    try:
+        settings = read(options, literal)
+    except ConfigurationError as error:
+        check = _fault(error.faults[0])
+        return check.detail, check.mend or ""
+    wrong = next((check for check in _forms(settings) if not check.ok), None)
+    return (wrong.detail, wrong.mend or "") if wrong and not settings.options.sandbox else None

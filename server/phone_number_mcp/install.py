@@ -735,6 +735,10 @@ def _written(path: Path, entry: Entry, client: Client, request: Request) -> list
     lines = [f"{path} has the entry now."]
     if written.backup is not None:
         lines.append(f"What it was before is in {written.backup}.")
+        if request.force:
+            lines.append(
+                "An entry that was replaced is replaced as a whole: arguments and variables of its own are in the backup alone."
+            )
     if request.with_secrets:
         lines.append("It holds your credentials now: keep it out of version control.")
         if sys.platform != "win32" and stat.S_IMODE(path.stat().st_mode) & 0o077:

@@ -16,6 +16,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -286,7 +287,11 @@ def problem(place: str) -> str | None:
         folder = next(folder for folder in path.parents if folder.exists())
         if not folder.is_dir():
             return f"{folder} is no folder"
-        return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} belongs to another user, or is read-only"
+        try:
+            with TemporaryFile(dir=folder):  # gone again when this is over
+                return None
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
     try:
         connect(place).close()
     except (sqlite3.Error, OSError) as error:
