@@ -219,6 +219,20 @@ async def test_a_journal_that_cannot_be_written_is_seen(
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+async def test_a_journal_is_looked_at_also_where_another_setting_is_wrong(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    place = str(tmp_path / "file" / "journal.sqlite3")
+    _, checks = await doctor(
+        home | {"PHONE_NUMBER_MCP_JOURNAL": place, "PHONE_NUMBER_MCP_TIMEOUT": "soon"}, "--sandbox"
+    )
+    assert place in next(check for check in checks if check["name"] == "journal")["detail"]
+
+
+async def test_a_journal_of_which_the_place_cannot_be_is_told(home: dict[str, str]) -> None:
+    _, checks = await doctor(home, "--sandbox", "--journal", "https://journal.test")
+    assert any(check["detail"].startswith("--journal: ") for check in checks if not check["ok"])
+
+
 async def test_a_journal_that_is_not_there_yet_is_not_made(home: dict[str, str]) -> None:
     await doctor(home, "--sandbox")
     assert not Path(home["PHONE_NUMBER_MCP_JOURNAL"]).exists()

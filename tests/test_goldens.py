@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -15,7 +16,7 @@ import pytest
 
 from conftest import GOLDENS, README, Connect, command
 from examples import EXAMPLES, page
-from phone_number_mcp import __version__
+from phone_number_mcp import __version__, connections, stdio
 from phone_number_mcp.app import HOMEPAGE
 from phone_number_mcp.cli import _parser
 from phone_number_mcp.install import CLIENTS
@@ -150,6 +151,31 @@ def test_the_project_says_the_same_of_itself_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["urls"]["Homepage"] == HOMEPAGE
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_limits_that_the_readme_names_are_those_of_the_code() -> None:
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    for promise in (
+        f"{stdio.MAX_RUNNING} requests are worked on at once",
+        f"at most {connections.MAX_CONNECTIONS} connections",
+        f"a line above {stdio.MAX_LINE_BYTES // 2**20} MiB or {stdio.MAX_PARTS:,} parts",
+    ):
+        assert promise in text
+
+
+def test_what_the_changelog_says_of_speed_was_measured() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))["subjects"]
+
+    def ratio(key: str) -> float:
+        pairs = zip(measured["ours"]["samples"][key], measured["stock"]["samples"][key], strict=True)
+        return float(statistics.median(ours / stock for ours, stock in pairs))
+
+    assert "four fifths of the time and memory" in (text := (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    assert "more than three times its calls a second" in text
+    assert ratio("start_ms") <= 0.8
+    assert ratio("start_rss") <= 0.8
+    assert ratio("rate_64") > 3
+    assert "not met" not in (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_the_picture_shows_the_demo_as_it_is() -> None:

@@ -275,6 +275,17 @@ async def cancelled_create(client: RawClient, answer: Held) -> None:
     assert "result" in await client.ask("ping")
 
 
+async def end_in_mid_create(client: RawClient, answer: Held, how: Any) -> None:
+    """End the server, by a signal or by the end of stdin, while the platform has a create and has not answered it."""
+    await client.initialize()
+    await client.send_call("create_phone_number", WISH)
+    await answer.reached.wait()
+    if isinstance(how, signal.Signals):
+        client.process.send_signal(how)
+    else:
+        await client.close_stdin()
+
+
 @pytest.mark.parametrize("how", ["end of stdin", signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_server_that_is_ended_lets_a_create_settle(
     raw: Open, platform: Faulty, own_journal: dict[str, str], how: Any
@@ -282,13 +293,7 @@ async def test_a_server_that_is_ended_lets_a_create_settle(
     answer = Held(0.5)
     platform.fail(answer, commits=True)
     async with raw(env=credentials(platform.upstream)) as client:
-        await client.initialize()
-        await client.send_call("create_phone_number", WISH)
-        await answer.reached.wait()
-        if isinstance(how, signal.Signals):
-            client.process.send_signal(how)
-        else:
-            await client.close_stdin()
+        await end_in_mid_create(client, answer, how)
         answer.release.set()
         status = await client.process.wait()
     assert status == (128 + how if isinstance(how, signal.Signals) else 0)
@@ -304,13 +309,7 @@ async def test_a_server_that_is_ended_does_not_wait_for_a_platform_that_never_an
     answer = Held(0)
     platform.fail(answer, commits=True)
     async with raw(env=credentials(platform.upstream)) as client:
-        await client.initialize()
-        await client.send_call("create_phone_number", WISH)
-        await answer.reached.wait()
-        if isinstance(how, signal.Signals):
-            client.process.send_signal(how)
-        else:
-            await client.close_stdin()
+        await end_in_mid_create(client, answer, how)
         with anyio.fail_after(3 if isinstance(how, signal.Signals) else 5):  # the call would have twenty-five seconds
             await client.process.wait()
     (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"], unsettled=True)

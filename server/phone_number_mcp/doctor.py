@@ -111,7 +111,7 @@ async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> Async
             yield _fault(fault)
         for check in _unset(_chosen(given, environ), environ):
             yield check
-        settings = _what_is_left(given)
+        settings = _what_is_left(given, environ)
     else:
         yield Check("settings", ok=True, detail=_told(settings) + whose)
         if settings.options.sandbox:
@@ -133,9 +133,13 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if not text or text[-1] in ".?!" else ".")
 
 
-def _what_is_left(given: Mapping[str, str]) -> Settings:
-    """Return settings with which the rest can be looked at although some are wrong."""
-    return read({"sandbox": "true"} | {name: given[name] for name in ("journal",) if name in given}, {})
+def _what_is_left(given: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+    """Return settings with which the rest can be looked at although some are wrong: the journal's place, if that is right."""
+    journal = given.get("journal") or environ.get(variable("journal"))
+    try:
+        return read({"sandbox": "true", **({"journal": journal} if journal else {})}, {})
+    except ConfigurationError:
+        return read({"sandbox": "true"}, {})
 
 
 def _chosen(given: Mapping[str, str], environ: Mapping[str, str]) -> Platform:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
 PATH = "/mcp"
-SECONDS_TO_END = 1
+LAST_SECONDS = 1
 """How long requests may go on once the process is told to end, and the writes have settled."""
 
 
@@ -84,7 +84,7 @@ class Http:
         )
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it tells of each request that is cut at the end
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=SECONDS_TO_END
+            app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=LAST_SECONDS
         )
         self._server = _Server(config)
         self._server.should_exit = self._stopped
