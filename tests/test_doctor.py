@@ -247,7 +247,7 @@ async def test_a_clock_that_is_off_is_seen(home: dict[str, str], upstream: Upstr
     assert clock["ok"] is well
 
 
-def entered(home: dict[str, str], entry: dict[str, Any], name: str = "numbers") -> Path:
+def entered(home: dict[str, str], entry: Any, name: str = "numbers") -> Path:
     """Put an entry into the file of Claude Desktop."""
     client = CLIENTS["claude-desktop"]
     path = place(client, system(), home)
@@ -316,6 +316,14 @@ async def test_an_entry_with_a_reference_that_its_client_does_not_resolve_is_see
     )
     _, checks = await doctor(home, "--sandbox")
     assert "ZUDU_API_KEY holds a placeholder that nobody fills in" in failed(checks)["detail"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"args": 5}, {"env": [{}]}, {"env": 5, "args": {"a": 1}}, {"command": 7}, 5, None, [1]]
+)
+async def test_what_other_entries_are_does_not_matter(home: dict[str, str], odd: Any) -> None:
+    entered(home, odd)
+    assert (await doctor(home, "--sandbox"))[0] == 0
 
 
 async def test_an_entry_that_works_is_well(home: dict[str, str]) -> None:

@@ -447,13 +447,18 @@ def _is_ours(name: str, entry: Any) -> bool:
     """Whether an entry is for this server: by its command, or, where that is wrong, by its name or its variables."""
     if not isinstance(entry, dict):
         return False
-    words = [word for word in [entry.get("command"), *(entry.get("args") or [])] if isinstance(word, str)]
+    words = [word for word in [entry.get("command"), *_arguments(entry)] if isinstance(word, str)]
     variables = {credential for each in PLATFORMS for credential in load(each).credentials}
     return (
         any(_PROGRAM.search(word) for word in words)
         or name.startswith("phone-number")
-        or bool(variables & {*(entry.get("env") or {})})
+        or (isinstance(env := entry.get("env"), dict) and bool(variables & env.keys()))
     )
+
+
+def _arguments(entry: Mapping[str, Any]) -> list[Any]:
+    arguments = entry.get("args")
+    return arguments if isinstance(arguments, list) else []
 
 
 _PROGRAM = re.compile(r"(^|[/\\])phone[-_]number[-_]mcp(\.exe)?$")
@@ -470,7 +475,7 @@ def _client(entry: _Entry) -> Check:
         return Check(name, ok=False, detail=detail, mend=f"Mend it: {title} cannot read it either.")
     seen = Check(name, ok=True, detail=f'{entry.path} has "{entry.name}"')
     program = entry.value.get("command")
-    arguments = [str(argument) for argument in entry.value.get("args") or []]
+    arguments = [str(argument) for argument in _arguments(entry.value)]
     if not isinstance(program, str) or shutil.which(program) is None:
         here = " ".join((found := command())[1])
         mend = f"Put {found[0]} there" + (f", and {here} before its other arguments." if here else ".")
