@@ -128,7 +128,7 @@ def manifest() -> dict[str, Any]:
     """
     written: dict[str, Any] = json.loads((ROOT / "packaging/mcpb/manifest.json").read_text(encoding="utf-8"))
     described = project()
-    platforms = [{tool.name: tool for tool in load(name).tools if not tool.removes} for name in PLATFORMS]
+    platforms = [{tool.name: tool for tool in load(name).tools if not tool.deletes} for name in PLATFORMS]
     common = [tool for name, tool in platforms[0].items() if all(name in offered for offered in platforms)]
     return written | {
         "version": __version__,

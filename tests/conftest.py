@@ -14,7 +14,8 @@ from hypothesis import settings
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
-from phone_number_mcp import api, writes
+from phone_number_mcp import api
+from phone_number_mcp.writes import reconcile
 from upstream import Upstream
 from wire import RawClient
 
@@ -50,7 +51,7 @@ async def upstream() -> AsyncIterator[Upstream]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait hardly at all before trying again or looking again; what is tried and looked at stays the same."""
     monkeypatch.setattr(api, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(writes, "LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(reconcile, "LOOK_AGAIN_SECONDS", 0.01)
 
 
 class Connect(Protocol):

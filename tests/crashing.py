@@ -55,7 +55,7 @@ PLATFORM = replace(
     tools=(
         *zudu.PLATFORM.tools,
         *(_tool(handler.__name__, handler) for handler in (leave, crash, interrupt, chatter, halve)),
-        _tool("leave_in_a_write", leave, "changes"),
+        _tool("leave_in_a_write", leave, "updates"),
     ),
 )
 

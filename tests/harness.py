@@ -6,14 +6,26 @@ from typing import Any
 
 from phone_number_mcp.api import Api
 from phone_number_mcp.errors import ToolError
-from phone_number_mcp.journal import MEMORY, Journal
 from phone_number_mcp.platforms import Platform
+from phone_number_mcp.settings import Account
 from phone_number_mcp.tool import Success
-from phone_number_mcp.writes import Writes
+from phone_number_mcp.writes.database import MEMORY
+from phone_number_mcp.writes.executor import Writes
+from phone_number_mcp.writes.sqlite import SqliteJournal
+
+CREDENTIALS = {"ZUDU_API_KEY": "sk_abcdef", "ZUDU_API_SECRET": "s3cr3t_ghijkl", "RETELL_API_KEY": "key_abcdef"}
+ADDRESS = "https://platform.test"
 
 
-def journal(platform: Platform, place: str = MEMORY) -> Journal:
-    return Journal(place, platform.name, "https://platform.test")
+def account(platform: Platform) -> Account:
+    values = {name: CREDENTIALS[name] for name in platform.credentials}
+    return Account(platform.authorize(values), tuple(values.values()))
+
+
+def writes(platform: Platform, api: Api, place: str = MEMORY) -> Writes:
+    return Writes(
+        platform, api, name=platform.name, address=ADDRESS, journal=lambda: SqliteJournal(place), max_creates=None
+    )
 
 
 async def run(platform: Platform, api: Api, name: str, arguments: dict[str, Any]) -> Success:
@@ -21,11 +33,11 @@ async def run(platform: Platform, api: Api, name: str, arguments: dict[str, Any]
     (tool,) = [tool for tool in platform.tools if tool.name == name]
     read = tool.read(arguments)
     if tool.read_only:
-        return await tool.handler(api.call().hiding(read.secrets()), read)
+        return await tool.handler(api.call(account(platform)).hiding(read.secrets()), read)
     outcome: Success | ToolError
-    async with Writes(platform, api, lambda: journal(platform), None) as writes:
+    async with writes(platform, api) as running:
         try:
-            outcome = await writes.run(tool, read)
+            outcome = await running.run(tool, read, account(platform))
         except ToolError as error:  # kept out of the task group, which would wrap it
             outcome = error
     if isinstance(outcome, ToolError):

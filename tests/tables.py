@@ -26,7 +26,7 @@ def tools() -> str:
     for name in dict.fromkeys(tool.name for _title, tool in every):
         same = [(title, tool) for title, tool in every if tool.name == name]
         tool = same[0][1]
-        changes = "no" if tool.read_only else "releases it for good" if tool.removes else "yes"
+        changes = "no" if tool.read_only else "releases it for good" if tool.deletes else "yes"
         rows.append((f"`{name}`", ", ".join(title for title, _tool in same), tool.title, changes))
     return _table("tool | on | what it does | changes something?", rows)
 

@@ -19,19 +19,20 @@ from hypothesis import strategies as st
 from phone_number_mcp import api as api_module
 from phone_number_mcp import errors
 from phone_number_mcp.api import MAX_REPLY_BYTES, Api, ASGIApp, Message, Reply
-from phone_number_mcp.errors import InvalidReply, NotConfigured, TimedOut, ToolError, Unreachable
+from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachable
+from phone_number_mcp.settings import Account
 from phone_number_mcp.text import Sanitizer
 from upstream import Upstream, drip, drop, http, reply, silence
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 HEADERS = {"X-API-KEY": "sk_abcdef", "X-API-SECRET": "s3cr3t_ghijkl"}
+ACCOUNT = Account(HEADERS, tuple(HEADERS.values()))
 
 
 def api(url: str, timeout: float = 5.0, app: ASGIApp | None = None) -> Api:
     """An Api that returns replies as they were read, without any platform's judgement."""
     return Api(
         base_url=url,
-        authorize=lambda: HEADERS,
         decipher=lambda answer: answer,
         timeout=timeout,
         sanitize=Sanitizer(HEADERS.values()),
@@ -41,21 +42,21 @@ def api(url: str, timeout: float = 5.0, app: ASGIApp | None = None) -> Api:
 
 async def ask(upstream: Upstream, timeout: float = 5.0) -> Reply:
     async with api(upstream.url, timeout) as client:
-        answer = await client.call().read("/api/phone-numbers/%2B14155550100")
+        answer = await client.call(ACCOUNT).read("/api/phone-numbers/%2B14155550100")
         assert isinstance(answer, Reply)
         return answer
 
 
 async def write(client: Api, body: dict[str, Any] | None = None) -> None:
-    await client.call().write("POST", "/api/phone-numbers/create", body or {})
+    await client.call(ACCOUNT).write("POST", "/api/phone-numbers/create", body or {})
 
 
 async def test_a_request_carries_both_headers_and_the_path_as_it_was_encoded(upstream: Upstream) -> None:
     upstream.answer = reply(200, {})
     async with api(upstream.url + "/") as client:
-        await client.call().read("/api/phone-numbers/%2B14155550100", {"limit": 5})
+        await client.call(ACCOUNT).read("/api/phone-numbers/%2B14155550100", {"limit": 5})
         await write(client, {"nickname": "Zürich"})
-        await client.call().read("/v2/list-agents", {"limit": 5}, post=True)
+        await client.call(ACCOUNT).read("/v2/list-agents", {"limit": 5}, post=True)
     get, post, question = upstream.requests
     assert (question.method, question.target, question.json) == ("POST", "/v2/list-agents?limit=5", {})
     assert (get.method, get.target) == ("GET", "/api/phone-numbers/%2B14155550100?limit=5")
@@ -65,18 +66,6 @@ async def test_a_request_carries_both_headers_and_the_path_as_it_was_encoded(ups
         assert request.headers["x-api-secret"] == "s3cr3t_ghijkl"
         assert request.headers["user-agent"].startswith("phone-number-mcp/")
     assert post.headers["content-type"] == "application/json"
-
-
-async def test_without_credentials_nothing_is_sent(upstream: Upstream) -> None:
-    def refuse() -> dict[str, str]:
-        raise NotConfigured("ZUDU_API_KEY is not set")
-
-    async with Api(
-        base_url=upstream.url, authorize=refuse, decipher=lambda r: r, timeout=5, sanitize=Sanitizer()
-    ) as client:
-        with pytest.raises(NotConfigured):
-            await write(client)
-    assert upstream.requests == []
 
 
 async def test_nobody_listening_means_nothing_was_sent() -> None:
@@ -112,9 +101,7 @@ async def test_a_write_goes_out_once_whatever_comes_back(upstream: Upstream) -> 
     ):
         upstream.requests.clear()
         upstream.answer = trouble
-        async with Api(
-            base_url=upstream.url, authorize=dict, decipher=judge, timeout=5, sanitize=Sanitizer()
-        ) as client:
+        async with Api(base_url=upstream.url, decipher=judge, timeout=5, sanitize=Sanitizer()) as client:
             with pytest.raises(ToolError):
                 await write(client)
         assert len(upstream.requests) == 1
@@ -133,9 +120,9 @@ async def test_a_question_is_asked_up_to_three_times(upstream: Upstream, status:
         return answer
 
     upstream.answer = reply(status)
-    async with Api(base_url=upstream.url, authorize=dict, decipher=judge, timeout=5, sanitize=Sanitizer()) as client:
+    async with Api(base_url=upstream.url, decipher=judge, timeout=5, sanitize=Sanitizer()) as client:
         with pytest.raises(errors.refusal(status)):
-            await client.call(progress).read("/")
+            await client.call(ACCOUNT, progress).read("/")
     assert len(upstream.requests) == 3
     assert [re.sub(r"[0-9.]+ s", "… s", why) for why in told] == [
         f"waiting … s: {status}, try 2 of 3",
@@ -148,9 +135,9 @@ async def test_retry_after_is_kept_and_a_wait_beyond_the_deadline_is_not_begun(u
         raise answer.refusal(errors.refusal(answer.status), "no")
 
     upstream.answer = reply(503, b"", retry_after="30")
-    async with Api(base_url=upstream.url, authorize=dict, decipher=judge, timeout=5, sanitize=Sanitizer()) as client:
+    async with Api(base_url=upstream.url, decipher=judge, timeout=5, sanitize=Sanitizer()) as client:
         with anyio.fail_after(4), pytest.raises(errors.PlatformError) as raised:
-            await client.call().read("/")
+            await client.call(ACCOUNT).read("/")
     assert raised.value.facts["retry_after_seconds"] == 30
     assert len(upstream.requests) == 1
 
@@ -204,7 +191,7 @@ async def test_a_write_of_which_no_byte_left_is_sent_again(monkeypatch: pytest.M
 async def test_a_secret_among_the_arguments_is_hidden_as_the_credentials_are(upstream: Upstream) -> None:
     upstream.answer = reply(200, {"echo": "token-12345 and sk_abcdef"})
     async with api(upstream.url) as client:
-        answer = await client.call().hiding(["token-12345"]).read("/")
+        answer = await client.call(ACCOUNT).hiding(["token-12345"]).read("/")
     assert answer.body == {"echo": "[secret] and [secret]"}
 
 
@@ -316,8 +303,8 @@ async def test_what_comes_behind_the_compressed_answer_is_not_read(upstream: Ups
 async def test_a_cookie_is_not_sent_back(upstream: Upstream) -> None:
     upstream.answer = reply(200, {}, set_cookie="session=1")
     async with api(upstream.url) as client:
-        await client.call().read("/")
-        await client.call().read("/")
+        await client.call(ACCOUNT).read("/")
+        await client.call(ACCOUNT).read("/")
     assert all("cookie" not in request.headers for request in upstream.requests)
 
 
@@ -392,7 +379,7 @@ def test_whatever_comes_back_is_read_or_refused_and_never_crashes(status: int, b
     async def exchange() -> None:
         async with api("http://platform.test", app=app) as client:
             try:
-                answer = await client.call().read("/")
+                answer = await client.call(ACCOUNT).read("/")
             except ToolError:
                 assert 300 <= status < 400
             else:

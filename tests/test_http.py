@@ -20,7 +20,8 @@ from mcp_types import ElicitResult
 
 from conftest import KEY, SECRET, command, credentials
 from faulty import Faulty, Held
-from phone_number_mcp.journal import Entry, entries
+from phone_number_mcp.writes.journal import Entry
+from phone_number_mcp.writes.sqlite import entries
 from test_consent import Person
 from test_stdio import TOOLS, content
 from test_transport import INITIALIZE, environment, get, request

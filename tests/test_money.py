@@ -20,13 +20,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import journal
+from harness import account, writes
 from phone_number_mcp.api import Api, Message
 from phone_number_mcp.errors import AlreadyExists, ToolError
 from phone_number_mcp.platforms import Platform, load
 from phone_number_mcp.text import Sanitizer
 from phone_number_mcp.tool import Success
-from phone_number_mcp.writes import Writes
 from upstream import envelope
 
 FAULTS = ["none", "500", "502", "503", "429", "400", "drop", "html", "error 200", "hang"]
@@ -160,13 +159,12 @@ async def _until_restart(
     async with (
         Api(
             base_url="http://world.test",
-            authorize=dict,
             decipher=platform.decipher,
             timeout=0.1,
             sanitize=sanitize,
             app=world,
         ) as api,
-        Writes(platform, api, lambda: journal(platform, place), None) as writes,
+        writes(platform, api, place) as running,
     ):
         while rest:
             step = rest.pop(0)
@@ -182,12 +180,12 @@ async def _until_restart(
             outcome: Success | ToolError | None = None
             with anyio.move_on_after(0.005 if goes_away else None):
                 try:
-                    outcome = await writes.run(tool, tool.read(wish))
+                    outcome = await running.run(tool, tool.read(wish), account(platform))
                 except ToolError as error:
                     outcome = error
             agent.hear(number, outcome)
             if step["ends"] == "killed":
-                writes._tasks.cancel_scope.cancel()  # noqa: SLF001  (nothing is settled, nothing is written down)
+                running._tasks.cancel_scope.cancel()  # noqa: SLF001  (nothing is settled, nothing is written down)
             if step["ends"] in {"killed", "restarted"}:
                 return
 

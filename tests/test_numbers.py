@@ -29,7 +29,6 @@ def platform(request: pytest.FixtureRequest) -> Any:
 async def api(platform: Any) -> AsyncIterator[Api]:
     async with Api(
         base_url="http://sandbox.test",
-        authorize=lambda: platform.authorize(dict.fromkeys(platform.credentials, "some-key")),
         decipher=platform.decipher,
         timeout=5,
         sanitize=Sanitizer(),
@@ -85,9 +84,7 @@ async def test_a_number_in_use_is_not_deleted_unless_the_caller_says_so(platform
 
 async def test_a_delete_that_cannot_look_first_does_not_delete(platform: Any, upstream: Upstream) -> None:
     upstream.answer = reply(500, {"status": "error", "message": "Down"})
-    async with Api(
-        base_url=upstream.url, authorize=dict, decipher=platform.decipher, timeout=5, sanitize=Sanitizer()
-    ) as api:
+    async with Api(base_url=upstream.url, decipher=platform.decipher, timeout=5, sanitize=Sanitizer()) as api:
         with pytest.raises(ToolError) as raised:
             await run(platform, api, "delete_phone_number", phone_number=BOUND, confirm_phone_number=BOUND)
     failure = raised.value.failure(platform=platform.name, operation="delete_phone_number", write=True)
@@ -113,14 +110,13 @@ async def test_a_clean_up_that_failed_is_said_and_one_that_was_not_due_is_not(
     upstream: Upstream, held: dict[str, Any], cleaned: Any, left: str | None
 ) -> None:
     async def answer(request: Request, stream: Any) -> None:
-        data = {"phone_number": UNBOUND} | (held if request.method == "GET" else {"cleanup_results": cleaned})
+        number = {"phone_number": UNBOUND, "inbound_agent_id": None, "outbound_agent_id": None}
+        data = number | (held if request.method == "GET" else {"cleanup_results": cleaned})
         await reply(200, envelope(data))(request, stream)
 
     upstream.answer = answer
     zudu = load("zudu")
-    async with Api(
-        base_url=upstream.url, authorize=dict, decipher=zudu.decipher, timeout=5, sanitize=Sanitizer()
-    ) as api:
+    async with Api(base_url=upstream.url, decipher=zudu.decipher, timeout=5, sanitize=Sanitizer()) as api:
         done = await run(zudu, api, "delete_phone_number", phone_number=UNBOUND, confirm_phone_number=UNBOUND)
     expected = left and f"The number is gone, but the platform left behind: {left}. Tell the user"
     assert done.warning == expected

@@ -17,7 +17,7 @@ from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.settings import Options, variable
 from tables import hold
 
-BY_DEFAULT = {tool.name for tool in load("zudu").tools if not tool.removes}
+BY_DEFAULT = {tool.name for tool in load("zudu").tools if not tool.deletes}
 CREDENTIALS = [name for platform in PLATFORMS for name in load(platform).credentials]
 
 
@@ -94,7 +94,7 @@ def test_a_bundle_lists_tools_that_every_platform_offers() -> None:
     listed = {tool["name"] for tool in manifest()["tools"]}
     assert {"get_phone_number", "create_phone_number"} <= listed
     for platform in PLATFORMS:
-        assert listed <= {tool.name for tool in load(platform).tools if not tool.removes}
+        assert listed <= {tool.name for tool in load(platform).tools if not tool.deletes}
 
 
 def test_a_bundle_installs_what_the_project_depends_on_at_the_versions_that_were_tested() -> None:

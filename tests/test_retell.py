@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import anyio
 import pytest
@@ -25,11 +26,11 @@ from phone_number_mcp.errors import (
     ToolError,
     Unauthorized,
 )
-from phone_number_mcp.journal import Intent
 from phone_number_mcp.platforms import load
 from phone_number_mcp.platforms.retell import PhoneNumber
 from phone_number_mcp.text import Sanitizer
-from phone_number_mcp.writes import Writes
+from phone_number_mcp.writes.journal import Intent
+from phone_number_mcp.writes.sqlite import SqliteJournal
 from recorded import recorded
 from upstream import Answer, Request, Upstream, drop, reply
 
@@ -43,7 +44,6 @@ ONE = {"agent_id": "agent_a", "weight": 1}
 async def api(upstream: Upstream) -> AsyncIterator[Api]:
     async with Api(
         base_url=upstream.url,
-        authorize=lambda: RETELL.authorize({"RETELL_API_KEY": "key_abcdef"}),
         decipher=RETELL.decipher,
         timeout=5,
         sanitize=Sanitizer(["key_abcdef"]),
@@ -213,9 +213,9 @@ async def test_purchases_without_a_number_go_one_by_one_and_the_same_one_is_shar
     shop = Shop(upstream, reply(201, {"phone_number": "+16285550160"}), sells=True)
     (tool,) = [tool for tool in RETELL.tools if tool.name == "create_phone_number"]
     wishes: list[dict[str, Any]] = [{"area_code": 628}] * 4 + [{"area_code": 415}]
-    async with Writes(RETELL, api, lambda: harness.journal(RETELL), None) as writes, anyio.create_task_group() as tasks:
+    async with harness.writes(RETELL, api) as writes, anyio.create_task_group() as tasks:
         for wish in wishes:
-            tasks.start_soon(writes.run, tool, tool.read(wish))
+            tasks.start_soon(writes.run, tool, tool.read(wish), harness.account(RETELL))
     assert shop.posts == 2
     assert [request.method for request in upstream.requests if "pagination" not in request.target] == [
         "GET", "POST", "GET", "POST",
@@ -235,18 +235,23 @@ async def test_a_purchase_that_was_cut_off_is_told_of_once_before_the_next(
     api: Api, upstream: Upstream, tmp_path: Path
 ) -> None:
     place = str(tmp_path / "journal")
-    before = harness.journal(RETELL, place)
-    before.begin(Intent("create_phone_number", None, "fingerprint"))  # and then the server was killed
-    before.close()
+    before = SqliteJournal(place)
+    credentials = harness.account(RETELL).credentials
+    await before.claim(
+        Intent("retell", harness.ADDRESS, credentials, "create_phone_number", None, "fingerprint", 25, creates=True),
+        anyio.current_time() + 5,
+    )
+    await before.close()  # as if the server was killed: the claim is open, and its owner gone
     upstream.answer = reply(201, {"phone_number": "+16285550160"})
     (tool,) = [tool for tool in RETELL.tools if tool.name == "create_phone_number"]
-    async with Writes(RETELL, api, lambda: harness.journal(RETELL, place), None) as writes:
-        with pytest.raises(OutcomeUnknown, match=r"An earlier purchase, begun .* was cut off"):
-            await writes.run(tool, tool.read({}))
+    account = harness.account(RETELL)
+    async with harness.writes(RETELL, api, place) as writes:
+        with pytest.raises(OutcomeUnknown, match=r"An earlier create_phone_number, begun .* outcome unknown"):
+            await writes.run(tool, tool.read({}), account)
         assert upstream.requests == []
         upstream.answer = Shop(upstream, reply(201, {"phone_number": "+16285550160"}), sells=True)._answer  # noqa: SLF001
-        bought = await writes.run(tool, tool.read({"idempotency_key": "k"}))
-        again = await writes.run(tool, tool.read({"idempotency_key": "k", "area_code": None}))
+        bought = await writes.run(tool, tool.read({"idempotency_key": "k"}), account)
+        again = await writes.run(tool, tool.read({"idempotency_key": "k", "area_code": None}), account)
     assert bought.data == {"phone_number": "+16285550160"}
     assert again.warning
     assert [request.method for request in upstream.requests].count("POST") == 1
@@ -287,7 +292,8 @@ async def test_a_delete_is_settled_by_whether_the_number_is_there(
 ) -> None:
     async def answered(request: Request, stream: Any) -> None:
         deleted = any(each.method == "DELETE" for each in upstream.requests)
-        there = reply(200, {"phone_number": NUMBER}) if not (gone and deleted) else reply(404, {})
+        whole = {"phone_number": NUMBER, "phone_number_type": "custom", "last_modification_timestamp": 1}
+        there = reply(200, whole) if not (gone and deleted) else reply(404, {})
         await (answer if request.method == "DELETE" else there)(request, stream)
 
     upstream.answer = answered
@@ -368,7 +374,8 @@ async def test_an_agent_version_is_a_number_or_a_tag(api: Api, version: Any) -> 
     [("1001", "1001"), (1001, "1001"), ("desk-7", "desk-7"), ("+1 415 555 0100", "%2B14155550100"), (" 1001 ", "1001")],
 )
 async def test_what_an_imported_number_is_called_passes(api: Api, upstream: Upstream, written: Any, path: str) -> None:
-    upstream.answer = reply(200, {"phone_number": "x"})
+    whole = {"phone_number_type": "custom", "last_modification_timestamp": 1}
+    upstream.answer = reply(200, {"phone_number": unquote(path)} | whole)
     await run(api, "get_phone_number", phone_number=written)
     await run(api, "update_phone_number", phone_number=written, nickname="x")
     await run(api, "delete_phone_number", phone_number=written, confirm_phone_number=written)

@@ -64,7 +64,7 @@ def test_each_option_is_a_variable_too_and_the_option_wins() -> None:
 
 
 def test_the_credentials_become_the_two_headers() -> None:
-    assert read({}, KEYS).authorize() == {"X-API-KEY": "sk_abcdef", "X-API-SECRET": "s3cr3t_ghijkl"}
+    assert read({}, KEYS).account().headers == {"X-API-KEY": "sk_abcdef", "X-API-SECRET": "s3cr3t_ghijkl"}
 
 
 def test_settings_never_show_a_secret() -> None:
@@ -79,13 +79,13 @@ def test_settings_never_show_a_secret() -> None:
 def test_a_placeholder_that_nobody_filled_in_counts_as_not_set(placeholder: str) -> None:
     settings = read({}, KEYS | {"ZUDU_API_KEY": placeholder, "PHONE_NUMBER_MCP_TIMEOUT": placeholder})
     with pytest.raises(NotConfigured, match=r"^ZUDU_API_KEY is not set"):
-        settings.authorize()
+        settings.account()
     assert settings.options.timeout == 25.0
 
 
 def test_all_that_is_missing_is_named() -> None:
     with pytest.raises(NotConfigured, match=r"^ZUDU_API_KEY and ZUDU_API_SECRET are not set"):
-        read({}, {}).authorize()
+        read({}, {}).account()
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
@@ -93,7 +93,7 @@ def test_a_credential_is_read_from_a_file_without_the_end_of_its_line(tmp_path: 
     file = tmp_path / "key"
     file.write_bytes(b"sk_from_file" + end.encode())
     settings = read({}, {"ZUDU_API_KEY_FILE": str(file), "ZUDU_API_SECRET": "s3cr3t_ghijkl"})
-    assert settings.authorize()["X-API-KEY"] == "sk_from_file"
+    assert settings.account().headers["X-API-KEY"] == "sk_from_file"
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,4 @@ def test_a_guard_that_is_not_understood_stops_the_start(option: str, value: str)
 def test_the_sandbox_needs_no_credentials_and_takes_none_from_the_environment() -> None:
     settings = read({"sandbox": "true"}, KEYS | {"ZUDU_BASE_URL": "nonsense"})
     assert not set(KEYS.values()) & set(settings.secrets())
-    assert settings.authorize()
+    assert settings.account().headers

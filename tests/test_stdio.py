@@ -18,7 +18,7 @@ from wire import HANDSHAKE, MODERN
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("mode", ["legacy", MODERN, "auto"])
-TOOLS = [tool.name for tool in load("zudu").tools if not tool.removes]
+TOOLS = [tool.name for tool in load("zudu").tools if not tool.deletes]
 
 
 def content(result: CallToolResult) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import Field
 from phone_number_mcp.api import Api, Call
 from phone_number_mcp.errors import InvalidArguments
 from phone_number_mcp.platforms import PLATFORMS, load
+from phone_number_mcp.settings import Account
 from phone_number_mcp.text import Sanitizer
 from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 
@@ -44,10 +45,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def call(**arguments: Any) -> dict[str, Any]:
-    api = Api(
-        base_url="http://nobody.invalid", authorize=dict, decipher=lambda reply: reply, timeout=1, sanitize=Sanitizer()
-    )
-    return (await TOOL.handler(api.call(), TOOL.read(arguments))).data
+    api = Api(base_url="http://nobody.invalid", decipher=lambda reply: reply, timeout=1, sanitize=Sanitizer())
+    return (await TOOL.handler(api.call(Account({}, ())), TOOL.read(arguments))).data
 
 
 @pytest.mark.parametrize(

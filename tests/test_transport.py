@@ -21,7 +21,7 @@ import pytest
 from anyio.abc import SocketStream
 
 from conftest import Open, command, credentials
-from phone_number_mcp.journal import entries
+from phone_number_mcp.writes.sqlite import entries
 from upstream import Request, Upstream, envelope, reply
 from wire import HANDSHAKE, RawClient
 

@@ -19,7 +19,7 @@ import pytest
 
 from conftest import KEY, SECRET, Connect, Open, command, credentials
 from faulty import Faulty, Held
-from phone_number_mcp.journal import entries
+from phone_number_mcp.writes.sqlite import entries
 from test_stdio import content
 from test_transport import request, session, started
 from upstream import Answer, Request, Upstream, drop, envelope, http, reply, silence
@@ -140,14 +140,30 @@ async def test_a_429_is_told_with_its_seconds_and_nothing_is_repeated(
     assert platform.methods == ["POST"]
 
 
-@pytest.mark.parametrize("drift", [{"phone_number": NUMBER}, {"unheard_of": [1], "area_code": "415"}, {}])
-async def test_a_create_that_is_answered_is_a_success_however_the_answer_looks(
+@pytest.mark.parametrize("drift", [{}, {"unheard_of": [1], "area_code": "415"}])
+async def test_a_create_that_is_answered_about_its_number_is_a_success_however_the_answer_looks(
     connect: Connect, platform: Faulty, drift: dict[str, Any]
 ) -> None:
-    platform.fail(reply(200, envelope(drift)), commits=True)
+    answered = {"phone_number": NUMBER} | drift
+    platform.fail(reply(200, envelope(answered)), commits=True)
     async with connect(env=credentials(platform.upstream)) as client:
-        assert content(await client.call_tool("create_phone_number", WISH)) == {"data": drift}
+        assert content(await client.call_tool("create_phone_number", WISH)) == {"data": answered}
     assert platform.methods == ["POST"]
+
+
+@pytest.mark.parametrize("answered", [{}, {"nickname": "Side door"}, {"phone_number": "+14155550199"}])
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_create_that_is_answered_about_no_number_or_another_is_reconciled_not_believed(
+    connect: Connect, platform: Faulty, answered: dict[str, Any], commits: bool
+) -> None:
+    platform.fail(reply(200, envelope(answered)), commits=commits)
+    async with connect(env=credentials(platform.upstream)) as client:
+        result = content(await client.call_tool("create_phone_number", WISH))
+    if commits:
+        assert result == {"data": platform.numbers[NUMBER], "reconciled": True}
+    else:
+        assert (result["error"]["code"], result["error"]["outcome"]) == ("outcome_unknown", "unknown")
+    assert platform.posts == 1
 
 
 # --- the same write twice ---
@@ -312,7 +328,7 @@ async def test_a_server_that_is_ended_does_not_wait_for_a_platform_that_never_an
         await end_in_mid_create(client, answer, how)
         with anyio.fail_after(3 if isinstance(how, signal.Signals) else 5):  # the call would have twenty-five seconds
             await client.process.wait()
-    (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"], unsettled=True)
+    (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"], unresolved=True)
     assert entry.phone_number == NUMBER
 
 
@@ -328,14 +344,15 @@ async def test_after_a_kill_in_mid_post_the_next_start_settles_it_first(
         await answer.reached.wait()
         client.process.kill()
         await client.process.wait()
-    (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"], unsettled=True)
+    (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"], unresolved=True)
     assert (entry.phone_number, entry.outcome, entry.ended_at) == (NUMBER, None, None)
     platform.work()
     async with connect(env=credentials(platform.upstream)) as restarted:
         result = content(await restarted.call_tool("create_phone_number", WISH))
     if commits:
         assert (result["data"], result["reconciled"]) == (platform.numbers[NUMBER], True)
-        assert "was cut off" in result["warning"]
+        assert "An earlier create_phone_number" in result["warning"]
+        assert "cut off" not in result["warning"]
     else:  # so soon after, it may still be on its way
         assert (result["error"]["code"], result["error"]["retryable"]) == ("outcome_unknown", False)
         assert 0 < result["error"]["retry_after_seconds"] <= 60
@@ -351,7 +368,7 @@ async def test_a_write_that_surely_did_not_land_is_sent_after_a_minute(
         assert failure["code"] == "outcome_unknown"
         platform.work()
         with sqlite3.connect(own_journal["PHONE_NUMBER_MCP_JOURNAL"]) as database:
-            database.execute("UPDATE writes SET started_at = started_at - 61")
+            database.execute("UPDATE writes SET ended_tick = ended_tick - 61")
         database.close()
         result = content(await client.call_tool("create_phone_number", WISH))
     assert result == {"data": platform.numbers[NUMBER]}
@@ -376,7 +393,7 @@ async def test_the_journal_holds_no_secret_and_no_argument_but_the_number(
         await client.call_tool("import_phone_number", arguments)
     place = Path(own_journal["PHONE_NUMBER_MCP_JOURNAL"])
     assert place.stat().st_mode & 0o077 == 0
-    written = b"".join(file.read_bytes() for file in place.parent.iterdir())
+    written = b"".join(file.read_bytes() for file in place.parent.iterdir() if file.is_file())
     assert NUMBER.encode() in written
     for hidden in (KEY, SECRET, "hush-hush", "Hidden nickname"):
         assert hidden.encode() not in written
@@ -392,7 +409,7 @@ async def test_the_command_shows_the_journal_to_a_person_and_to_a_machine(
         assert done.stderr == ""
         return done.stdout
 
-    assert journal() == f"No write has gone out yet, says {own_journal['PHONE_NUMBER_MCP_JOURNAL']}\n"
+    assert journal() == f"No write was sent yet, says {own_journal['PHONE_NUMBER_MCP_JOURNAL']}\n"
     platform.fail(drop(), commits=False)
     async with connect("--timeout", "1", env=credentials(platform.upstream)) as client:
         await client.call_tool("create_phone_number", WISH)
@@ -407,19 +424,41 @@ async def test_the_command_shows_the_journal_to_a_person_and_to_a_machine(
     assert "+14155550121" not in journal("--unsettled")
 
 
-async def test_a_journal_that_cannot_be_written_is_said_once_and_the_server_goes_on(
+async def test_a_journal_that_was_asked_for_and_cannot_be_written_refuses_writes_until_it_can(
     raw: Open, platform: Faulty, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     env = credentials(platform.upstream) | {"PHONE_NUMBER_MCP_JOURNAL": str(tmp_path / "file" / "journal")}
     async with raw(env=env) as client:
         await client.initialize()
+        failure = (await client.call("create_phone_number", **WISH))["structuredContent"]["error"]
+        assert (failure["code"], failure["outcome"], failure["retryable"]) == (
+            "journal_unavailable", "not_applied", True,
+        )  # fmt: skip
+        read = (await client.call("get_phone_number", phone_number=NUMBER))["structuredContent"]["error"]
+        assert read["code"] == "not_found"  # reads go on
+        assert platform.posts == 0
+        (tmp_path / "file").unlink()
+        assert "data" in (await client.call("create_phone_number", **WISH))["structuredContent"]
+    assert platform.posts == 1
+
+
+async def test_a_default_journal_that_never_was_and_cannot_be_is_kept_in_memory_and_each_write_says_so(
+    raw: Open, platform: Faulty, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    env = credentials(platform.upstream) | {
+        "PHONE_NUMBER_MCP_JOURNAL": "null",  # counts as not set
+        "XDG_STATE_HOME": str(tmp_path / "file"),
+    }
+    async with raw(env=env) as client:
+        await client.initialize()
         for number in (NUMBER, "+14155550121"):
             result = await client.call("create_phone_number", phone_number=number, idempotency_key=number)
             assert "data" in result["structuredContent"]
+            assert "remembered only until this server ends" in result["structuredContent"]["warning"]
         again = await client.call("create_phone_number", phone_number=NUMBER, idempotency_key=NUMBER)
         assert "Nothing was sent" in again["structuredContent"]["warning"]
-    assert client.stderr.count(b"The journal cannot be written") == 1
     assert platform.posts == 2
 
 
@@ -429,8 +468,10 @@ async def test_a_file_that_is_no_journal_is_not_overwritten(raw: Open, platform:
     env = credentials(platform.upstream) | {"PHONE_NUMBER_MCP_JOURNAL": str(precious)}
     async with raw(env=env) as client:
         await client.initialize()
-        assert "data" in (await client.call("create_phone_number", **WISH))["structuredContent"]
-    assert b"The journal cannot be written" in client.stderr
+        failure = (await client.call("create_phone_number", **WISH))["structuredContent"]["error"]
+        assert failure["code"] == "journal_unavailable"
+        assert "no journal" in failure["message"]
+    assert platform.posts == 0
     assert precious.read_text() == "a precious text " * 100
 
 
@@ -453,14 +494,14 @@ async def test_a_journal_that_breaks_while_the_server_runs_keeps_its_limits_and_
 async def test_a_journal_that_is_locked_lets_nothing_out(
     connect: Connect, platform: Faulty, own_journal: dict[str, str]
 ) -> None:
-    async with connect(env=credentials(platform.upstream)) as client:
+    async with connect("--timeout", "2", env=credentials(platform.upstream)) as client:
         await client.call_tool("create_phone_number", WISH)
         database = sqlite3.connect(own_journal["PHONE_NUMBER_MCP_JOURNAL"], isolation_level=None)
         database.execute("BEGIN IMMEDIATE")
         failure = content(await client.call_tool("create_phone_number", {"phone_number": "+14155550121"}))["error"]
         database.execute("ROLLBACK")
         database.close()
-        assert (failure["code"], failure["outcome"]) == ("internal", "not_applied")
+        assert (failure["code"], failure["outcome"]) == ("journal_unavailable", "not_applied")
         assert "locked" in failure["message"]
         assert platform.posts == 1
         assert "data" in content(await client.call_tool("create_phone_number", {"phone_number": "+14155550121"}))
@@ -530,7 +571,7 @@ async def test_an_answer_that_nobody_was_there_to_take_is_told_after_a_restart(
     async with raw(env=credentials(platform.upstream)) as client:
         content = await call_once(client, WISH)
     assert content["reconciled"]
-    assert "was told to nobody" in content["warning"]
+    assert "nobody was told" in content["warning"]
     assert platform.posts == 1
 
 

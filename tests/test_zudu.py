@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from harness import run
+from harness import CREDENTIALS, run
 from phone_number_mcp.api import Api
 from phone_number_mcp.errors import (
     AlreadyExists,
@@ -73,13 +73,11 @@ DOCUMENTED_CREATED = DOCUMENTED_CREATE | {
 
 @pytest.fixture
 async def api(upstream: Upstream) -> AsyncIterator[Api]:
-    credentials = {"ZUDU_API_KEY": "sk_abcdef", "ZUDU_API_SECRET": "s3cr3t_ghijkl"}
     async with Api(
         base_url=upstream.url,
-        authorize=lambda: ZUDU.authorize(credentials),
         decipher=ZUDU.decipher,
         timeout=5,
-        sanitize=Sanitizer(credentials.values()),
+        sanitize=Sanitizer(CREDENTIALS.values()),
     ) as opened:
         yield opened
 
@@ -207,7 +205,7 @@ async def test_already_exists_shows_what_the_platform_holds(api: Api, upstream: 
     with pytest.raises(AlreadyExists) as raised:
         await create(api)
     assert raised.value.facts["existing"] == DOCUMENTED_GET
-    assert [request.method for request in upstream.requests] == ["POST", "GET"]
+    assert [request.method for request in upstream.requests].count("POST") == 1
 
 
 async def test_a_number_that_exists_but_is_not_shown_may_be_somebody_elses(api: Api, upstream: Upstream) -> None:
@@ -245,12 +243,10 @@ async def test_a_create_whose_answer_is_lost_goes_out_once_and_is_called_unknown
 
 async def test_a_create_that_times_out_goes_out_once_and_is_called_unknown(upstream: Upstream) -> None:
     upstream.answer = silence()
-    async with Api(
-        base_url=upstream.url, authorize=dict, decipher=ZUDU.decipher, timeout=0.2, sanitize=Sanitizer()
-    ) as impatient:
+    async with Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=0.2, sanitize=Sanitizer()) as impatient:
         with pytest.raises(OutcomeUnknown):
             await create(impatient)
-    assert [request.method for request in upstream.requests] == ["POST", "GET"]
+    assert [request.method for request in upstream.requests].count("POST") == 1
 
 
 async def test_all_the_exchanges_of_one_call_share_its_time(upstream: Upstream) -> None:
@@ -259,9 +255,7 @@ async def test_all_the_exchanges_of_one_call_share_its_time(upstream: Upstream) 
         await (taken if request.method == "POST" else silence())(request, stream)
 
     upstream.answer = answer
-    async with Api(
-        base_url=upstream.url, authorize=dict, decipher=ZUDU.decipher, timeout=0.3, sanitize=Sanitizer()
-    ) as impatient:
+    async with Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=0.3, sanitize=Sanitizer()) as impatient:
         with anyio.fail_after(5), pytest.raises(AlreadyExists) as raised:
             await create(impatient)
     assert "existing" not in raised.value.facts

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import tenacity
 
     from phone_number_mcp.connections import Connections
+    from phone_number_mcp.settings import Account
     from phone_number_mcp.text import Sanitizer
 
 MAX_REPLY_BYTES = 1024 * 1024
@@ -104,6 +105,8 @@ class Request:
     path: str
     query: Mapping[str, str | int] | None = None
     body: Mapping[str, Any] | None = None
+    changes: bool = False
+    """It is a write: it goes out once, and not any more once the server is ending."""
 
 
 class Api:
@@ -111,25 +114,22 @@ class Api:
 
     Args:
         base_url: Scheme, host and port, and a path if the platform is behind one.
-        authorize: Returns the headers that carry the credentials, or raises `NotConfigured`.
         decipher: Returns the data of a reply, or raises what the platform means by it.
         timeout: Seconds that one call may take, from the look-up of the host to the last byte of the last answer.
         sanitize: Applied to every text that comes back.
         app: A platform in this process, reached instead of the network.
     """
 
-    def __init__(  # noqa: PLR0913  (each is one fact about the platform, given by keyword once)
+    def __init__(
         self,
         *,
         base_url: str,
-        authorize: Callable[[], Mapping[str, str]],
         decipher: Callable[[Reply], Any],
         timeout: float,
         sanitize: Sanitizer,
         app: ASGIApp | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self.authorize = authorize
         self.decipher = decipher
         self._timeout = timeout
         self._sanitize = sanitize
@@ -145,19 +145,24 @@ class Api:
         self.last: Reply | None = None
         """The latest answer, for whoever wants to know more of it than what it means."""
 
-    def call(self, progress: Progress | None = None) -> Call:
+    def call(self, account: Account, progress: Progress | None = None) -> Call:
         """Return what one tool call reaches the platform with; its time starts now.
 
         Args:
+            account: Whose call it is.
             progress: Is told before each further try.
         """
-        return Call(self, anyio.current_time() + self._timeout, self._sanitize, progress)
+        now = anyio.current_time()
+        return Call(self, account, now, now + self._timeout, self._sanitize, progress)
 
-    async def send(self, request: Request, deadline: float, sanitize: Sanitizer, trail: Trail) -> Reply:
+    async def send(
+        self, request: Request, account: Account, deadline: float, sanitize: Sanitizer, trail: Trail
+    ) -> Reply:
         """Send a request, once, and return the answer as it was read, whatever its status.
 
         Args:
             request: What to send.
+            account: Whose request it is.
             deadline: On the event loop's clock, in seconds.
             sanitize: Applied to every text of the answer.
             trail: Notes what left.
@@ -168,7 +173,7 @@ class Api:
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": _USER_AGENT,
-            **self.authorize(),
+            **account.headers,
         }
         content = None
         if request.body is not None:
@@ -181,10 +186,10 @@ class Api:
 
         def leaves() -> None:
             nonlocal sent
-            if request.method != "GET":
+            if request.changes:
                 if self.ending:
                     raise ended()
-                trail.wrote = True
+                trail.write_sent = True
             sent = True
 
         if self._app is not None:  # in this process, a request arrives as soon as it is made
@@ -260,10 +265,6 @@ class Api:
             self._background = asyncio.create_task(self._keep_ready())
 
     async def _keep_ready(self) -> None:
-        try:
-            self.authorize()
-        except ToolError:  # there are no credentials, so there will be no call
-            return
         await anyio.to_thread.run_sync(import_module, "phone_number_mcp.connections")
         try:
             await self.connect()
@@ -322,7 +323,7 @@ def ended() -> Unreachable:
 class Trail:
     """What a call has left at the platform."""
 
-    wrote: bool = False
+    write_sent: bool = False
     """Something that changes something was sent."""
 
 
@@ -335,6 +336,8 @@ class Call:
     """One tool call's use of a platform: however many exchanges it takes, they share one deadline. Made by `Api.call`."""
 
     _api: Api
+    _account: Account
+    _started: float
     _deadline: float
     _sanitize: Sanitizer
     _progress: Progress | None = None
@@ -349,6 +352,15 @@ class Call:
         """Return the same call with a share of the time that is left."""
         now = anyio.current_time()
         return replace(self, _deadline=now + (self._deadline - now) * share)
+
+    @property
+    def remaining(self) -> float:
+        """The seconds that are left."""
+        return max(0.001, self._deadline - anyio.current_time())
+
+    def deadline_after(self, share: float) -> float:
+        """Return when a share of the call's whole time is over, on the event loop's clock."""
+        return self._started + (self._deadline - self._started) * share
 
     async def sleep(self, seconds: float) -> None:
         """Wait, but never for more than half of the time that is left."""
@@ -369,7 +381,7 @@ class Call:
             InvalidReply: A redirect, or an answer that cannot be read.
             ToolError: What the platform's answer means, as `decipher` says.
         """
-        request = Request("POST", path, query, {}) if post else Request("GET", path, query)
+        request = Request("POST" if post else "GET", path, query, {} if post else None)
         return await self._repeated(request, _may_pass)
 
     async def write(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -385,7 +397,7 @@ class Call:
         Raises:
             ToolError: As `read` raises it; `write_outcome` says whether the write took effect, as far as that is known.
         """
-        return await self._repeated(Request(method, path, None, body), _was_never_sent)
+        return await self._repeated(Request(method, path, None, body, changes=True), _was_never_sent)
 
     async def _repeated(self, request: Request, again: Callable[[BaseException], bool]) -> Any:
         try:
@@ -422,7 +434,7 @@ class Call:
         return await retrying(attempt)
 
     async def _exchange(self, request: Request) -> Any:
-        reply = await self._api.send(request, self._deadline, self._sanitize, self.trail)
+        reply = await self._api.send(request, self._account, self._deadline, self._sanitize, self.trail)
         if 300 <= reply.status < 400:  # noqa: PLR2004  (RFC 9110, section 15.4: redirection)
             # Following it would hand the credentials to another host.
             raise InvalidReply(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import unquote
 
@@ -16,7 +17,7 @@ from phone_number_mcp import __version__
 from phone_number_mcp.api import TRIES
 from phone_number_mcp.consent import Consent
 from phone_number_mcp.errors import CRASHES, Internal, ToolError
-from phone_number_mcp.writes import Delivery
+from phone_number_mcp.transports import AfterResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
     from phone_number_mcp.api import Api
+    from phone_number_mcp.errors import Outcome
     from phone_number_mcp.settings import Settings
     from phone_number_mcp.text import Sanitizer
     from phone_number_mcp.tool import Arguments, Tool
-    from phone_number_mcp.writes import Writes
+    from phone_number_mcp.writes.executor import Writes
 
     Context: TypeAlias = ServerRequestContext[Any, Any]
 
@@ -102,6 +104,14 @@ def _guarded(handler: Callable[[Context, P], Awaitable[T]]) -> Callable[[Context
     return guarded
 
 
+@dataclass
+class _Progress:
+    """How far a call has come."""
+
+    handed_over: bool = False
+    """To whoever carries out writes: before that, nothing was sent."""
+
+
 class _App:
     def __init__(self, settings: Settings, api: Api, writes: Writes, sanitize: Sanitizer) -> None:
         self._settings = settings
@@ -122,7 +132,7 @@ class _App:
             return "--read-only"
         if options.tools is not None and tool.name not in options.tools:
             return "--tools"
-        if tool.removes and not options.allow_delete:
+        if tool.deletes and not options.allow_delete:
             return "--allow-delete, which is not given"
         return None
 
@@ -130,7 +140,8 @@ class _App:
 
     async def list_tools(self, _ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         _one_page(params)
-        self._api.prepare()  # whoever asks what there is may soon call something
+        if self._settings.configured:
+            self._api.prepare()  # whoever asks what there is may soon call something
         return types.ListToolsResult(tools=[_declare(tool) for tool in self._tools.values()])
 
     async def call_tool(
@@ -139,7 +150,8 @@ class _App:
         tool = self._tools.get(params.name)
         if tool is None:
             raise MCPError(code=types.INVALID_PARAMS, message=self._unknown_tool(params.name))
-        outcome = await self._attempt(tool, self._call(ctx, tool, params))
+        progress = _Progress()
+        outcome = await self._attempt(tool, self._call(ctx, tool, params, progress), progress)
         if isinstance(outcome, types.InputRequiredResult):
             return outcome
         # The same JSON twice: some clients show a model only the text, others only the structure.
@@ -147,25 +159,31 @@ class _App:
         return types.CallToolResult(content=[text], structured_content=outcome, is_error="error" in outcome)
 
     async def _call(
-        self, ctx: Context, tool: Tool[Any], params: types.CallToolRequestParams
+        self, ctx: Context, tool: Tool[Any], params: types.CallToolRequestParams, progress: _Progress
     ) -> dict[str, Any] | types.InputRequiredResult:
         arguments = tool.read(params.arguments or {})
         if tool.read_only:
             return await self._read(ctx, tool, arguments)
+        account = self._settings.account()
         if self._settings.options.confirm == "always":
-            await self._writes.check(tool)
+            await self._writes.check(tool, arguments, account)
             question = await self._consent.ask(ctx, params, tool, arguments)
             if question is not None:
                 return question
-        delivery = ctx.request if isinstance(ctx.request, Delivery) else None
-        return (await self._writes.run(tool, arguments, delivery)).content()
+        after = ctx.request if isinstance(ctx.request, AfterResponse) else None
+        progress.handed_over = True
+        return (await self._writes.run(tool, arguments, account, after)).content()
 
     async def _read(self, ctx: Context, tool: Tool[Any], arguments: Arguments) -> dict[str, Any]:
-        call = self._api.call(lambda number, why: ctx.session.report_progress(number, TRIES, why))
+        call = self._api.call(
+            self._settings.account(), lambda number, why: ctx.session.report_progress(number, TRIES, why)
+        )
         success = await tool.handler(call.hiding(arguments.secrets()), arguments)
         return success.content()
 
-    async def _attempt(self, tool: Tool[Any], attempt: Awaitable[T]) -> T | dict[str, Any]:
+    async def _attempt(
+        self, tool: Tool[Any], attempt: Awaitable[T], progress: _Progress | None = None
+    ) -> T | dict[str, Any]:
         """Return what an attempt comes to, or {"error"}: the one place where a failure becomes JSON to read."""
         try:
             return await attempt
@@ -175,7 +193,8 @@ class _App:
             raise
         except CRASHES:
             log.exception("%s failed", tool.name)
-            failed = Internal(f"{tool.name} failed inside the server")
+            outcome: Outcome = "unknown" if progress and progress.handed_over else "not_applied"
+            failed = Internal(f"{tool.name} failed inside the server", outcome=outcome)
         failure = failed.failure(platform=self._platform.name, operation=tool.name, write=not tool.read_only)
         log.info("%s: %s", tool.name, failure.code)
         return {"error": _safe(failure.model_dump(exclude_none=True), self._sanitize)}
@@ -273,8 +292,8 @@ def _declare(tool: Tool[Any]) -> types.Tool:
         if tool.read_only  # the other two mean something only where something is changed
         else types.ToolAnnotations(
             read_only_hint=False,
-            destructive_hint=tool.effect in {"changes", "removes"},
-            idempotent_hint=not tool.adds,
+            destructive_hint=tool.effect in {"updates", "deletes"},
+            idempotent_hint=not tool.creates,
             open_world_hint=True,
         ),
     )

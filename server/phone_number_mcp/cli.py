@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
     from phone_number_mcp.api import ASGIApp
-    from phone_number_mcp.journal import Journal
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.settings import Settings
     from phone_number_mcp.text import Sanitizer
+    from phone_number_mcp.writes.journal import Journal
 
 USAGE_ERROR = 2
 SECONDS_TO_END = 1.9
@@ -109,7 +109,7 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
     from phone_number_mcp.api import Api  # noqa: PLC0415
     from phone_number_mcp.app import build  # noqa: PLC0415
     from phone_number_mcp.text import Sanitizer  # noqa: PLC0415
-    from phone_number_mcp.writes import Writes  # noqa: PLC0415
+    from phone_number_mcp.writes.executor import Writes  # noqa: PLC0415
 
     options, platform = settings.options, settings.platform
     sanitize = Sanitizer(settings.secrets())
@@ -124,13 +124,20 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
                 async with (
                     Api(
                         base_url=settings.base_url,
-                        authorize=settings.authorize,
                         decipher=platform.decipher,
                         timeout=options.timeout,
                         sanitize=sanitize,
                         app=_embedded(platform) if options.sandbox else None,
                     ) as api,
-                    Writes(platform, api, lambda: _journal(settings), options.max_creates) as writes,
+                    Writes(
+                        platform,
+                        api,
+                        # What is simulated must not be taken for a purchase, where one journal serves both.
+                        name=platform.name + (" (sandbox)" if options.sandbox else ""),
+                        address=settings.base_url,
+                        journal=partial(_journal, settings),
+                        max_creates=options.max_creates,
+                    ) as writes,
                 ):
 
                     async def end_on_signal() -> None:
@@ -138,11 +145,12 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
                         status = 128 + await anext(signals)
                         loop.call_later(SECONDS_TO_END, os._exit, status)  # whatever may hang
                         transport.quiesce()
-                        await writes.settle()
+                        await writes.drain()
                         transport.stop()
 
                     tasks.start_soon(end_on_signal)
-                    loop.call_later(AFTER_THE_START, api.prepare)
+                    if settings.configured:
+                        loop.call_later(AFTER_THE_START, api.prepare)
                     server = build(settings, api, writes, sanitize)
                     gc.freeze()
                     gc.enable()
@@ -185,13 +193,13 @@ def _refuse(faults: Sequence[str]) -> int:
 
 
 def _journal(settings: Settings) -> Journal:
-    from phone_number_mcp.journal import MEMORY, Journal, default_place  # noqa: PLC0415  (the first write needs it)
+    from phone_number_mcp.writes.database import MEMORY, default_place  # noqa: PLC0415  (the first write needs it)
+    from phone_number_mcp.writes.sqlite import SqliteJournal  # noqa: PLC0415  (SQLite)
 
-    options = settings.options
-    place = options.journal or (MEMORY if options.sandbox else default_place())
-    # What is simulated must not be taken for a purchase, where one journal serves both.
-    name = settings.platform.name + (" (sandbox)" if options.sandbox else "")
-    return Journal(place, name, settings.base_url)
+    place = settings.options.journal
+    if place is None and settings.options.sandbox:
+        place = MEMORY
+    return SqliteJournal(place or default_place(), may_forget=place is None)
 
 
 def _import_lazily(package: str) -> None:
@@ -251,16 +259,32 @@ def _signals() -> Iterator[AsyncIterator[int]]:
 
 
 def _show_journal(arguments: argparse.Namespace) -> int:
-    from phone_number_mcp.journal import default_place, show  # noqa: PLC0415
+    from phone_number_mcp.commands.journal import show  # noqa: PLC0415
+
+    place = _journal_place(arguments)
+    return place if isinstance(place, int) else show(place, as_json=arguments.json, unresolved=arguments.unsettled)
+
+
+def _resolve_in_journal(arguments: argparse.Namespace) -> int:
+    from phone_number_mcp.commands.journal import resolve  # noqa: PLC0415
+
+    place = _journal_place(arguments)
+    if isinstance(place, int):
+        return place
+    return resolve(place, arguments.id, arguments.outcome, arguments.phone_number)
+
+
+def _journal_place(arguments: argparse.Namespace) -> str | int:
+    """Return where the journal is, or the exit status if the configuration does not say so."""
     from phone_number_mcp.settings import ConfigurationError, read  # noqa: PLC0415
+    from phone_number_mcp.writes.database import default_place  # noqa: PLC0415
 
     try:
         # As the server reads it; what else it needs does not matter here.
         settings = read({"sandbox": "true"} | ({"journal": arguments.journal} if arguments.journal else {}), os.environ)
     except ConfigurationError as error:
         return _refuse(error.faults)
-    place = settings.options.journal or default_place()
-    return show(place, as_json=arguments.json, unsettled=arguments.unsettled)
+    return settings.options.journal or default_place()
 
 
 def _examine(arguments: argparse.Namespace) -> int:
@@ -395,13 +419,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     install.set_defaults(run=_install)
 
-    journal = commands.add_parser("journal", help="show which writes went out and how each ended", allow_abbrev=False)
+    journal = commands.add_parser("journal", help="show which writes were sent and how each ended", allow_abbrev=False)
     journal.add_argument("--json", action="store_true", help="for a machine: one JSON array")
     journal.add_argument("--unsettled", action="store_true", help="only writes of which the outcome is not known")
-    journal.add_argument(
-        "--journal", metavar="PATH", default=argparse.SUPPRESS, help="another journal than the user's own"
+    elsewhere = partial(
+        _Parser.add_argument, metavar="PATH", default=argparse.SUPPRESS, help="another journal than the user's own"
     )
+    elsewhere(journal, "--journal")
     journal.set_defaults(run=_show_journal)
+    resolving = journal.add_subparsers(title="commands", metavar="")
+    resolve = resolving.add_parser(
+        "resolve", help="write down how a write ended that nobody else can tell", allow_abbrev=False
+    )
+    resolve.add_argument("id", type=int, metavar="ID", help="of the write, as `journal --unsettled` shows it")
+    resolve.add_argument(
+        "outcome", choices=("applied", "not_applied"), metavar="OUTCOME", help="applied or not_applied"
+    )
+    resolve.add_argument("--phone-number", metavar="NUMBER", help="what the platform chose, if it did")
+    elsewhere(resolve, "--journal")
+    resolve.set_defaults(run=_resolve_in_journal)
 
     sandbox = commands.add_parser("sandbox", help="serve the simulated platforms over HTTP", allow_abbrev=False)
     sandbox.add_argument("--port", type=_port, default=8080, metavar="PORT", help="on 127.0.0.1 (default: 8080)")

@@ -104,7 +104,7 @@ class Consent:
         ]
         if tool.costs:
             lines.append("This may cost money.")
-        if tool.removes:
+        if tool.deletes:
             lines.append("This cannot be undone.")
         lines.append("Calls are affected at once. Do it?")
         return "\n".join(lines)

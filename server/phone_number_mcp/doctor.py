@@ -258,7 +258,7 @@ async def _question(settings: Settings) -> AsyncIterator[Check]:
     """Ask for a number that is nobody's."""
     async with _api(settings) as api:
         try:
-            await settings.platform.held(api.call(), RESERVED)
+            await settings.platform.fetch_number(api.call(settings.account()), RESERVED)
             detail = f"The credentials are accepted; {RESERVED} is there"
         except NotFound:
             detail = f"The credentials are accepted: {RESERVED} is not found, as it should be"
@@ -313,9 +313,10 @@ async def _accepted_if_swapped(settings: Settings) -> bool:
         return False
     values = [value.get_secret_value() for value in settings.credentials.values()]
     swapped = {name: SecretStr(value) for name, value in zip(settings.credentials, reversed(values), strict=True)}
-    async with _api(replace(settings, credentials=swapped)) as api:
+    account = replace(settings, credentials=swapped).account()
+    async with _api(settings) as api:
         try:
-            await settings.platform.held(api.call(), RESERVED)
+            await settings.platform.fetch_number(api.call(account), RESERVED)
         except NotFound:
             return True
         except ToolError:
@@ -326,7 +327,6 @@ async def _accepted_if_swapped(settings: Settings) -> bool:
 def _api(settings: Settings) -> Api:
     return Api(
         base_url=settings.base_url,
-        authorize=settings.authorize,
         decipher=settings.platform.decipher,
         timeout=min(PATIENCE_SECONDS, settings.options.timeout),
         sanitize=Sanitizer(settings.secrets()),
@@ -348,15 +348,15 @@ def _clock(date: str) -> Check:
 
 
 def _journal(settings: Settings) -> Check:
-    from phone_number_mcp.journal import MEMORY, default_place, problem  # noqa: PLC0415  (SQLite)
+    from phone_number_mcp.writes.database import MEMORY, default_place, problem  # noqa: PLC0415  (SQLite)
 
     place = settings.options.journal or default_place()
     if place == MEMORY:
-        return Check("journal", ok=True, detail="in memory: what is unsettled at a crash is forgotten")
+        return Check("journal", ok=True, detail="in memory: what is unresolved at a crash is forgotten")
     if why := problem(place):
-        what = "Move it away" if "not a database" in why else "Make it writable for this user"
+        what = "Move it away" if "no journal" in why else "Make it writable for this user, and restore what is missing"
         mend = f"{what}, or choose another place with --journal (PHONE_NUMBER_MCP_JOURNAL)."
-        return Check("journal", ok=False, detail=f"{place} cannot be written: {why}", mend=mend)
+        return Check("journal", ok=False, detail=why, mend=mend)
     return Check("journal", ok=True, detail=f"{Path(place).expanduser()} can be written")
 
 

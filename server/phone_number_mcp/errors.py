@@ -17,6 +17,7 @@ ToolError
 ├── OutcomeUnknown        outcome_unknown     a write whose answer was lost, and reading back did not settle it
 ├── Declined              declined            the user said no, or could not be asked
 ├── LimitReached          limit_reached       --max-creates is reached
+├── JournalUnavailable    journal_unavailable the journal cannot be written, so nothing was sent
 └── Internal              internal            our bug
 
 A class is the row of the documentation's table: its code, when it happens, and what an agent should do next. Raise the
@@ -25,7 +26,7 @@ narrowest one; `app.py` is the one place that catches them.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 from pydantic import BaseModel
 
@@ -92,6 +93,13 @@ class ToolError(Exception):
         super().__init__(message)
         self.message = message
         self.facts = facts
+
+    def replace(self, **facts: Unpack[Facts]) -> Self:
+        """Return the same error with some facts changed."""
+        changed = type(self)(self.message)
+        changed.facts = {**self.facts, **facts}
+        changed.__cause__ = self.__cause__
+        return changed
 
     @property
     def write_outcome(self) -> Outcome:
@@ -267,6 +275,21 @@ class LimitReached(ToolError):  # noqa: N818
     outcome = "not_applied"
 
 
+class JournalUnavailable(ToolError):  # noqa: N818
+    """The journal of writes cannot be written, so the write was refused."""
+
+    code = "journal_unavailable"
+    when = (
+        "The journal of writes is locked, full, read-only, damaged or missing. The write was refused; nothing was sent."
+    )
+    hint = (
+        "Nothing was sent. Reads still work. Tell the person who runs this server what the message says; once it is "
+        "fixed, the same call works without a restart."
+    )
+    outcome = "not_applied"
+    retryable = True
+
+
 class Internal(ToolError):  # noqa: N818
     """A bug in this server. What happened is in its log, not in the reply."""
 
@@ -285,6 +308,14 @@ def refusal(status: int) -> type[ToolError]:
     if status >= 500:  # noqa: PLR2004  (RFC 9110, section 15.6: server errors)
         return PlatformError
     return _REFUSALS.get(status, Rejected)
+
+
+def of_code(code: str | None) -> type[ToolError]:
+    """Return the error class of a code, as the journal keeps it; `Rejected` for one that is not known."""
+    classes: list[type[ToolError]] = [ToolError]
+    for each in classes:
+        classes += each.__subclasses__()
+    return next((each for each in classes[1:] if each.code == code), Rejected)
 
 
 _REFUSALS: dict[int, type[ToolError]] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -109,6 +109,19 @@ class Options(BaseModel):
         return names
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose call it is: credentials belong to a call, not to the process.
+
+    Args:
+        headers: Carry the credentials.
+        credentials: The values, in the platform's order.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
+    credentials: tuple[str, ...] = field(repr=False)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that the server needs to know of the outside.
@@ -125,8 +138,13 @@ class Settings:
     base_url: str
     credentials: Mapping[str, SecretStr]
 
-    def authorize(self) -> dict[str, str]:
-        """Return the headers that carry the credentials.
+    @property
+    def configured(self) -> bool:
+        """Whether all credentials are set."""
+        return self.platform.credentials.keys() <= self.credentials.keys()
+
+    def account(self) -> Account:
+        """Return whose calls the environment's credentials make.
 
         Raises:
             NotConfigured: Some are not set; they are named.
@@ -135,7 +153,8 @@ class Settings:
             raise NotConfigured(
                 f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set, so {self.platform.title} cannot be called"
             )
-        return self.platform.authorize({name: value.get_secret_value() for name, value in self.credentials.items()})
+        values = {name: self.credentials[name].get_secret_value() for name in self.platform.credentials}
+        return Account(self.platform.authorize(values), tuple(values.values()))
 
     def secrets(self) -> list[str]:
         """Return the values that no output may hold."""

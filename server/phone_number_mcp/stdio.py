@@ -31,7 +31,7 @@ from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from phone_number_mcp.writes import Delivery
+from phone_number_mcp.transports import AfterResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -291,7 +291,7 @@ class _Open:
 
     size: int
     """Of its line."""
-    delivery: Delivery = field(default_factory=Delivery)
+    delivery: AfterResponse = field(default_factory=AfterResponse)
 
 
 class _Requests:
@@ -324,7 +324,7 @@ class _Requests:
             self._source.pause()
         self._wake()
 
-    def _answered(self, id_: RequestId) -> Delivery | None:
+    def _answered(self, id_: RequestId) -> AfterResponse | None:
         request = self._open.pop(coerce_request_id(id_), None)
         if request is None:
             return None
@@ -506,9 +506,9 @@ class _Replies:
         self._stalled_since = 0.0
         self.changed: Callable[[], None] = lambda: None
         """Called when the client has read something, or has gone."""
-        self.answered: Callable[[RequestId], Delivery | None] = lambda _id: None
+        self.answered: Callable[[RequestId], AfterResponse | None] = lambda _id: None
         """Called with the id of a request when its answer goes out; returns who wants to know when it has."""
-        self._deliveries: list[Delivery] = []
+        self._deliveries: list[AfterResponse] = []
         """Of answers that the client has not taken yet."""
 
     @property
@@ -570,7 +570,7 @@ class _Replies:
             deliveries, self._deliveries = self._deliveries, []
             if not self.broken:
                 for delivery in deliveries:
-                    delivery.done()
+                    delivery.run()
 
     async def aclose(self) -> None:
         """Wait until the client has read everything, but not for long."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
@@ -138,6 +138,12 @@ class Success:
     reconciled: bool = False
     warning: str | None = None
 
+    def warned(self, warning: str | None) -> Success:
+        """Return the same with one more warning; None adds none."""
+        if warning is None:
+            return self
+        return replace(self, warning=f"{self.warning}. {warning}" if self.warning else warning)
+
     def content(self) -> dict[str, Any]:
         """Return what an agent reads."""
         content: dict[str, Any] = {"data": self.data}
@@ -205,7 +211,7 @@ class Tool(Generic[A]):
     arguments: type[A]
     data: type[Data]
     handler: Callable[[Call, A], Awaitable[Success]]
-    effect: Literal["reads", "adds", "changes", "removes"] = "reads"
+    effect: Literal["reads", "creates", "updates", "deletes"] = "reads"
     costs: bool = False
 
     @property
@@ -214,14 +220,14 @@ class Tool(Generic[A]):
         return self.effect == "reads"
 
     @property
-    def adds(self) -> bool:
-        """It adds something: doing it twice is not the same as doing it once."""
-        return self.effect == "adds"
+    def creates(self) -> bool:
+        """It creates or imports something: doing it twice is not the same as doing it once."""
+        return self.effect == "creates"
 
     @property
-    def removes(self) -> bool:
+    def deletes(self) -> bool:
         """It takes something away for good."""
-        return self.effect == "removes"
+        return self.effect == "deletes"
 
     def read(self, arguments: Mapping[str, Any]) -> A:
         """Return the arguments as the handler takes them.

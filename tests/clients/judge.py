@@ -404,7 +404,7 @@ def _wire_failures(todo: Sequence[Session], wire: Report) -> list[Failure]:
             said = wire[session.name, case.name]
             at = ("no client", session.name, case.name)
             if case.tool is None:
-                names = [tool.name for tool in load(session.platform).tools if not tool.removes]
+                names = [tool.name for tool in load(session.platform).tools if not tool.deletes]
                 if (got := [tool["name"] for tool in said["tools"]]) != names:
                     found.append(Failure(*at, "names", names, got))
             else:

@@ -32,8 +32,10 @@ class Platform:
         credentials: The environment variables that hold them, each also read as `…_FILE` → how the values begin.
         authorize: Credentials by variable → the headers that carry them.
         decipher: A reply → its data, or the `errors.ToolError` that it means.
-        held: A number → what the platform holds, or `NotFound`.
-        every_number: All numbers there are; None where whoever creates one names it.
+        fetch_number: A number → what the platform holds, or `NotFound`.
+        find_number: The same from its list; None only if the whole list was read and the number is not in it.
+        number_in: The data of a reply → the number that it is about; None if it is about none.
+        list_all_numbers: All numbers there are; None where whoever creates one names it.
         instructions: What a model should know of it before the first call.
         tools: What can be done with it.
         prompts: What a person can choose to have done with it.
@@ -48,13 +50,15 @@ class Platform:
     credentials: Mapping[str, str]
     authorize: Callable[[Mapping[str, str]], dict[str, str]]
     decipher: Callable[[Reply], Any]
-    held: Callable[[Call, str], Awaitable[dict[str, Any]]]
+    fetch_number: Callable[[Call, str], Awaitable[dict[str, Any]]]
+    find_number: Callable[[Call, str], Awaitable[dict[str, Any] | None]]
+    number_in: Callable[[Mapping[str, Any]], str | None]
     instructions: str
     tools: tuple[Tool[Any], ...]
     prompts: tuple[Prompt, ...]
     example: Mapping[str, Any]
     sandbox: Callable[[], Sequence[Route]]
-    every_number: Callable[[Call], Awaitable[set[str]]] | None = None
+    list_all_numbers: Callable[[Call], Awaitable[set[str]]] | None = None
 
 
 def load(name: str) -> Platform:

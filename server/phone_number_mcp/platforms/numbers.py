@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, NotFound, ToolError
+from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, InvalidReply, NotFound, ToolError
 from phone_number_mcp.tool import Arguments, Prompt
 
 # --- arguments --------------------------------------------------------------------------------------------------------
@@ -70,13 +70,13 @@ class Page(Arguments):
 IdempotencyKey = Annotated[str | None, AfterValidator(_short), Field(description="Same key: sent only once")]
 
 
-class Adding(Arguments):
-    """Arguments of what adds a number; a subclass has `idempotency_key`, as its last."""
+class CreateArguments(Arguments):
+    """Arguments of what creates or imports a number; a subclass has `idempotency_key`, as its last."""
 
     not_sent: ClassVar[frozenset[str]] = frozenset({"idempotency_key"})
 
 
-class Update(Arguments):
+class UpdateArguments(Arguments):
     """Arguments of an update: only what is given changes.
 
     MCP clients drop nulls on their way, so null cannot be the word for "clear this": `clear_fields` is.
@@ -102,11 +102,13 @@ class Update(Arguments):
         return self
 
 
-class Delete(Arguments):
+class DeleteArguments(Arguments):
     """Arguments of a delete: the number twice, and a word for every agent that is still bound to it."""
 
     bindings: ClassVar[tuple[str, ...]]
     """The fields of a number that hold agents."""
+    shown: ClassVar[tuple[str, ...]]
+    """The fields that every whole answer about a number has, also one without agents. One that lacks them proves nothing."""
 
     phone_number: str
     confirm_phone_number: str
@@ -126,13 +128,26 @@ class Delete(Arguments):
             number: As the platform holds it now.
 
         Raises:
-            InvalidArguments: It names what is bound.
+            InvalidReply: It is not this number.
+            InvalidArguments: It names what is bound, or what the platform does not show.
         """
+        if number.get("phone_number") != self.phone_number:
+            raise InvalidReply(
+                f"Nothing was deleted: asked what is bound to {self.phone_number}, the platform did not answer about it",
+                outcome="not_applied",
+            )
+        if self.release_bound:
+            return
         bound = [f"{name} {_ids(number[name])}" for name in self.bindings if number.get(name)]
-        if not bound or self.release_bound:
+        hidden = [name for name in self.shown if name not in number]
+        if bound:
+            message = f"{self.phone_number} is still in use: {', '.join(bound)}"
+        elif hidden:
+            message = f"It cannot be seen whether {self.phone_number} is in use: its {', '.join(hidden)} is not shown"
+        else:
             return
         raise InvalidArguments(
-            f"{self.phone_number} is still in use: {', '.join(bound)}",
+            message,
             fields=[
                 FieldProblem(field="release_bound", problem="must be true to delete a number with agents bound to it")
             ],
@@ -170,8 +185,8 @@ def as_asked(asked: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
 
 
 def not_shown(sent: Iterable[str], asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
-    """Return what cannot be compared: secrets, and what the platform does not show. What is cleared may be left out."""
-    return [name for name in sent if name not in asked or (name not in held and asked[name] not in (None, []))]
+    """Return what cannot be compared: secrets, and what the platform does not show."""
+    return [name for name in sent if name not in asked or name not in held]
 
 
 def _same(asked: Any, held: Any, *, loosely: bool = False) -> bool:
@@ -193,36 +208,40 @@ def _same(asked: Any, held: Any, *, loosely: bool = False) -> bool:
     return one == other or (loosely and one.lower().replace("_", "-") == other.lower().replace("_", "-"))
 
 
+async def find(pages: AsyncIterator[list[Any]], phone_number: str) -> dict[str, Any] | None:
+    """Return a number from the pages of a list; None if it is on none of them.
+
+    Args:
+        pages: All pages.
+        phone_number: As the platform spells it.
+    """
+    async for page in pages:
+        for number in page:
+            if isinstance(number, dict) and number.get("phone_number") == phone_number:
+                return number
+    return None
+
+
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
-async def before_a_write(reading: Awaitable[Any]) -> Any:
-    """Return what is read before a write; if that fails, say that the write did not happen."""
-    try:
-        return await reading
-    except ToolError as error:
-        error.facts["outcome"] = "not_applied"
-        raise
-
-
-async def adding(write: Awaitable[Any], look_up: Callable[[], Awaitable[dict[str, Any]]]) -> Any:
+async def creating(write: Awaitable[Any], look_up: Callable[[], Awaitable[dict[str, Any]]]) -> Any:
     """Return what a create or an import returned; if the number exists already, show what the platform holds."""
     try:
         return await write
     except NotFound as error:
-        error.facts["hint"] = (
-            "Nothing was created. Something that the call names is not there, an agent perhaps: check the ids."
-        )
-        raise
+        hint = "Nothing was created. Something that the call names is not there, an agent perhaps: check the ids."
+        raise error.replace(hint=hint) from error
     except AlreadyExists as error:
         try:
-            error.facts["existing"] = await look_up()
+            existing = await look_up()
         except ToolError:
-            error.facts["hint"] = (
+            hint = (
                 "Nothing was created. The platform says that the number exists but does not show it: it may belong to "
                 "another organization. Ask the user."
             )
-        raise
+            raise error.replace(hint=hint) from error
+        raise error.replace(existing=existing) from error
 
 
 def warn_of_leftovers(results: Any, expected: Iterable[str]) -> str | None:

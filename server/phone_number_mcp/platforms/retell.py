@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from phone_number_mcp.e164 import E164, parse
-from phone_number_mcp.errors import AlreadyExists, NotFound, PlatformError, ToolError, refusal
+from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
 from phone_number_mcp.platforms.numbers import (
-    Adding,
     AreaCode,
-    Delete,
+    CreateArguments,
+    DeleteArguments,
     IdempotencyKey,
     Page,
-    Update,
+    UpdateArguments,
     WebAddress,
-    adding,
-    before_a_write,
+    creating,
+    find,
     lower,
     provision,
     review,
@@ -130,7 +130,7 @@ class GetPhoneNumber(Arguments):
     phone_number: Identifier
 
 
-class CreatePhoneNumber(Adding):
+class CreatePhoneNumber(CreateArguments):
     """The body of POST /create-phone-number."""
 
     retired: ClassVar[Mapping[str, str]] = _RETIRED
@@ -159,7 +159,7 @@ class ListPhoneNumbers(Page):
     pagination_key: Annotated[str | None, Field(description="From the page before")] = None
 
 
-class ImportPhoneNumber(Adding):
+class ImportPhoneNumber(CreateArguments):
     """The body of POST /import-phone-number."""
 
     retired: ClassVar[Mapping[str, str]] = _RETIRED
@@ -179,7 +179,7 @@ class ImportPhoneNumber(Adding):
     idempotency_key: IdempotencyKey = None
 
 
-class UpdatePhoneNumber(Update):
+class UpdatePhoneNumber(UpdateArguments):
     """The body of PATCH /update-phone-number/{phone_number}."""
 
     retired: ClassVar[Mapping[str, str]] = _RETIRED
@@ -220,7 +220,7 @@ class UpdatePhoneNumber(Update):
     ] = None
 
 
-class DeletePhoneNumber(Delete):
+class DeletePhoneNumber(DeleteArguments):
     """The path parameter of DELETE /delete-phone-number/{phone_number}, and what the caller must say with it."""
 
     bindings: ClassVar[tuple[str, ...]] = (
@@ -231,6 +231,8 @@ class DeletePhoneNumber(Delete):
         "inbound_agent_id",
         "outbound_agent_id",
     )
+    # Lists without agents are left out; these two are in every answer about a number.
+    shown: ClassVar[tuple[str, ...]] = ("phone_number_type", "last_modification_timestamp")
 
     phone_number: Identifier
     confirm_phone_number: Annotated[str, BeforeValidator(_identifier), Field(description="The same again")]
@@ -304,20 +306,20 @@ class Nothing(Data):
 
 async def get_phone_number(call: Call, arguments: GetPhoneNumber) -> Success:
     """GET /get-phone-number/{phone_number}."""
-    return Success(await held(call, arguments.phone_number))
+    return Success(await fetch_number(call, arguments.phone_number))
 
 
 async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Success:
     """POST /create-phone-number. Without a number it buys any, and a repeat would buy another."""
     number = arguments.phone_number
     write = call.write("POST", "/create-phone-number", arguments.sent())
-    return Success(await (write if number is None else adding(write, lambda: held(call, number))))
+    return Success(await (write if number is None else creating(write, lambda: fetch_number(call, number))))
 
 
 async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Success:
     """POST /import-phone-number."""
     write = call.write("POST", "/import-phone-number", arguments.sent())
-    return Success(await adding(write, lambda: held(call, arguments.phone_number)))
+    return Success(await creating(write, lambda: fetch_number(call, arguments.phone_number)))
 
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
@@ -328,7 +330,7 @@ async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Succe
 
 async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
     """DELETE /delete-phone-number/{phone_number}, after a look at what is bound to it."""
-    arguments.refuse_if_bound(await before_a_write(held(call, arguments.phone_number)))
+    arguments.refuse_if_bound(await fetch_number(call, arguments.phone_number))
     path = f"/delete-phone-number/{quote(arguments.phone_number, safe='')}"
     return Success(await call.write("DELETE", path))
 
@@ -343,29 +345,55 @@ async def list_agents(call: Call, arguments: ListAgents) -> Success:
     return Success(await call.read("/v2/list-agents", arguments.query(), post=True))
 
 
-async def held(call: Call, phone_number: str) -> dict[str, Any]:
+async def fetch_number(call: Call, phone_number: str) -> dict[str, Any]:
     """Return what the platform holds."""
     data: dict[str, Any] = await call.read(f"/get-phone-number/{quote(phone_number, safe='')}")
     return data
 
 
-async def every_number(call: Call) -> set[str]:
-    """Return all the numbers there are, page by page."""
+async def find_number(call: Call, phone_number: str) -> dict[str, Any] | None:
+    """Return a number from the list, which cannot be filtered."""
+    return await find(_pages(call), phone_number)
+
+
+async def list_all_numbers(call: Call) -> set[str]:
+    """Return all the numbers there are.
+
+    Raises:
+        InvalidReply: An entry has no number: the list proves nothing.
+    """
     numbers: set[str] = set()
+    async for page in _pages(call):
+        for entry in page:
+            number = number_in(entry) if isinstance(entry, dict) else None
+            if number is None:
+                raise InvalidReply("The platform's list of numbers has an entry without a number")
+            numbers.add(number)
+    return numbers
+
+
+async def _pages(call: Call) -> AsyncIterator[list[Any]]:
     query: dict[str, str | int] = {"limit": 100}
+    seen: set[str] = set()
     while True:
         page = await call.read("/v2/list-phone-numbers", query)
         items = page.get("items")
-        found = (
-            {str(item.get("phone_number")) for item in items if isinstance(item, dict)}
-            if isinstance(items, list)
-            else set()
-        )
+        if not isinstance(items, list) or "has_more" not in page:
+            raise InvalidReply("The platform's answer is not the documented list of numbers")
+        yield items
+        if not page["has_more"]:
+            return
         key = page.get("pagination_key")
-        if not page.get("has_more") or not key or found <= numbers:  # a page of nothing new would go on for ever
-            return numbers | found
-        numbers |= found
-        query["pagination_key"] = str(key)
+        if not isinstance(key, str) or key in seen:  # it would end too early, or go on for ever
+            raise InvalidReply("The platform's list of numbers says that there is more, and not how to get it")
+        seen.add(key)
+        query["pagination_key"] = key
+
+
+def number_in(data: Mapping[str, Any]) -> str | None:
+    """Return the number that a reply is about."""
+    number = data.get("phone_number")
+    return number if isinstance(number, str) and number else None
 
 
 # --- how its replies read ---------------------------------------------------------------------------------------------
@@ -426,8 +454,10 @@ PLATFORM = Platform(
     credentials={"RETELL_API_KEY": "key_"},
     authorize=authorize,
     decipher=decipher,
-    held=held,
-    every_number=every_number,
+    fetch_number=fetch_number,
+    find_number=find_number,
+    number_in=number_in,
+    list_all_numbers=list_all_numbers,
     instructions=(
         "Agents are named by id: list_agents shows them. A number has weighted lists of agents, such as "
         '[{"agent_id": "agent_…", "weight": 1}]; the single inbound_agent_id and outbound_agent_id are retired.'
@@ -454,7 +484,7 @@ PLATFORM = Platform(
             arguments=CreatePhoneNumber,
             data=TheNumber,
             handler=create_phone_number,
-            effect="adds",
+            effect="creates",
             costs=True,
         ),
         Tool(
@@ -478,7 +508,7 @@ PLATFORM = Platform(
             arguments=ImportPhoneNumber,
             data=TheNumber,
             handler=import_phone_number,
-            effect="adds",
+            effect="creates",
         ),
         Tool(
             name="update_phone_number",
@@ -490,7 +520,7 @@ PLATFORM = Platform(
             arguments=UpdatePhoneNumber,
             data=TheNumber,
             handler=update_phone_number,
-            effect="changes",
+            effect="updates",
         ),
         Tool(
             name="delete_phone_number",
@@ -502,7 +532,7 @@ PLATFORM = Platform(
             arguments=DeletePhoneNumber,
             data=Nothing,
             handler=delete_phone_number,
-            effect="removes",
+            effect="deletes",
         ),
         Tool(
             name="list_agents",

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field
 
 from phone_number_mcp.e164 import E164
-from phone_number_mcp.errors import AlreadyExists, NotFound, PlatformError, ToolError, refusal
+from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
 from phone_number_mcp.platforms.numbers import (
-    Adding,
     AreaCode,
-    Delete,
+    CreateArguments,
+    DeleteArguments,
     IdempotencyKey,
     Page,
-    Update,
+    UpdateArguments,
     WebAddress,
-    adding,
-    before_a_write,
+    creating,
+    find,
     lower,
     provision,
     review,
@@ -50,7 +51,7 @@ class GetPhoneNumber(Arguments):
     phone_number: Number
 
 
-class CreatePhoneNumber(Adding):
+class CreatePhoneNumber(CreateArguments):
     """The body of POST /api/phone-numbers/create."""
 
     phone_number: Annotated[E164, Field(description="The number to create, E.164: + and country code, digits only")]
@@ -83,7 +84,7 @@ class ListAvailablePhoneNumbers(Arguments):
     """GET /api/phone-numbers/available takes nothing."""
 
 
-class ImportPhoneNumber(Adding):
+class ImportPhoneNumber(CreateArguments):
     """The body of POST /api/phone-numbers/import."""
 
     phone_number: Number
@@ -100,7 +101,7 @@ class ImportPhoneNumber(Adding):
     idempotency_key: IdempotencyKey = None
 
 
-class UpdatePhoneNumber(Update):
+class UpdatePhoneNumber(UpdateArguments):
     """The body of PATCH /api/phone-numbers/{phone-number}."""
 
     phone_number: Number
@@ -118,10 +119,11 @@ class UpdatePhoneNumber(Update):
     ] = None
 
 
-class DeletePhoneNumber(Delete):
+class DeletePhoneNumber(DeleteArguments):
     """The path parameter of DELETE /api/phone-numbers/{phone-number}, and what the caller must say with it."""
 
     bindings: ClassVar[tuple[str, ...]] = ("inbound_agent_id", "outbound_agent_id")
+    shown: ClassVar[tuple[str, ...]] = bindings  # null where none is bound
 
     phone_number: Number
     confirm_phone_number: Annotated[E164, Field(description="The same number again")]
@@ -266,7 +268,7 @@ class Agents(Data):
 
 async def get_phone_number(call: Call, arguments: GetPhoneNumber) -> Success:
     """GET /api/phone-numbers/{phone-number}, with `+` as `%2B`."""
-    return Success(await held(call, arguments.phone_number))
+    return Success(await fetch_number(call, arguments.phone_number))
 
 
 async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Success:
@@ -281,7 +283,7 @@ async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Succe
 
 async def _add(call: Call, path: str, arguments: CreatePhoneNumber | ImportPhoneNumber) -> Success:
     write = call.write("POST", path, arguments.sent())
-    return Success(await adding(write, lambda: held(call, arguments.phone_number)))
+    return Success(await creating(write, lambda: fetch_number(call, arguments.phone_number)))
 
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
@@ -291,7 +293,7 @@ async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Succe
 
 async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
     """DELETE /api/phone-numbers/{phone-number}, after a look at what is bound to it."""
-    number = await before_a_write(held(call, arguments.phone_number))
+    number = await fetch_number(call, arguments.phone_number)
     arguments.refuse_if_bound(number)
     data = await call.write("DELETE", _path(arguments.phone_number))
     # A success at the top can hide a clean-up that failed; `false` is no failure where there was nothing to clean up.
@@ -321,10 +323,43 @@ def _path(phone_number: str) -> str:
     return f"/api/phone-numbers/{quote(phone_number, safe='')}"
 
 
-async def held(call: Call, phone_number: str) -> dict[str, Any]:
+async def fetch_number(call: Call, phone_number: str) -> dict[str, Any]:
     """Return what the platform holds."""
     data: dict[str, Any] = await call.read(_path(phone_number))
     return data
+
+
+async def find_number(call: Call, phone_number: str) -> dict[str, Any] | None:
+    """Return a number from the list: from that of its area code, and if it is not there from the whole.
+
+    The area code of a number may be missing on the platform, so that a list that is filtered by it proves no absence.
+    """
+    if phone_number.startswith("+1"):
+        found = await find(_pages(call, {"area_code": int(phone_number[2:5])}), phone_number)
+        if found is not None:
+            return found
+    return await find(_pages(call, {}), phone_number)
+
+
+async def _pages(call: Call, filters: Mapping[str, str | int]) -> AsyncIterator[list[Any]]:
+    for page in count():
+        data = await call.read("/api/phone-numbers", {"limit": 100, "page": page, **filters})
+        numbers, pagination = data.get("phone_numbers"), data.get("pagination")
+        if not isinstance(numbers, list) or not isinstance(pagination, dict) or "has_next" not in pagination:
+            raise InvalidReply("The platform's answer is not the documented list of numbers")
+        yield numbers
+        if not pagination["has_next"]:
+            return
+        if not numbers:  # it would go on for ever
+            raise InvalidReply("The platform's list of numbers does not end")
+
+
+def number_in(data: Mapping[str, Any]) -> str | None:
+    """Return the number that a reply is about. In the answer to an import, `phone_number` is the whole number."""
+    number = data.get("phone_number")
+    if isinstance(number, dict):
+        number = number.get("phone_number")
+    return number if isinstance(number, str) and number else None
 
 
 # --- how its replies read ---------------------------------------------------------------------------------------------
@@ -392,7 +427,9 @@ PLATFORM = Platform(
     credentials={"ZUDU_API_KEY": "sk_", "ZUDU_API_SECRET": "s3cr3t_"},
     authorize=authorize,
     decipher=decipher,
-    held=held,
+    fetch_number=fetch_number,
+    find_number=find_number,
+    number_in=number_in,
     instructions="Agents are named by id: list_agents shows them. A number has one inbound and one outbound agent.",
     tools=(
         Tool(
@@ -417,7 +454,7 @@ PLATFORM = Platform(
             arguments=CreatePhoneNumber,
             data=CreatedPhoneNumber,
             handler=create_phone_number,
-            effect="adds",
+            effect="creates",
             costs=True,
         ),
         Tool(
@@ -449,7 +486,7 @@ PLATFORM = Platform(
             arguments=ImportPhoneNumber,
             data=ImportedPhoneNumber,
             handler=import_phone_number,
-            effect="adds",
+            effect="creates",
         ),
         Tool(
             name="update_phone_number",
@@ -461,7 +498,7 @@ PLATFORM = Platform(
             arguments=UpdatePhoneNumber,
             data=TheNumber,
             handler=update_phone_number,
-            effect="changes",
+            effect="updates",
         ),
         Tool(
             name="delete_phone_number",
@@ -473,7 +510,7 @@ PLATFORM = Platform(
             arguments=DeletePhoneNumber,
             data=DeletedPhoneNumber,
             handler=delete_phone_number,
-            effect="removes",
+            effect="deletes",
         ),
         Tool(
             name="list_agents",

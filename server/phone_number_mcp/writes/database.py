@@ -1,0 +1,406 @@
+"""The journal's file: a SQLite database, its schema and migrations, and the key beside it.
+
+The database is in rollback mode and commits to disk: what was committed is in the file itself, so that no second file can
+be damaged or lost with it (https://www.sqlite.org/lockingv3.html). A file that cannot be trusted is never used: it is
+damaged, of a newer schema, another one than before, or gone although its key shows that there was one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sqlite3
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Literal
+
+from phone_number_mcp.writes.journal import JournalUnavailableError
+from phone_number_mcp.writes.scope import normalized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MEMORY = ":memory:"
+VERSION = 2
+_BUSY_SECONDS = 0.05
+"""How long SQLite itself waits for another process; the caller tries again."""
+_IN_USE = "in use"
+"""The second line of the key file, once there is a journal that belongs to it."""
+
+_SCHEMA = """
+CREATE TABLE writes (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of the claims, whatever the clock says
+    platform        TEXT NOT NULL,
+    address         TEXT NOT NULL,    -- of the platform, normalized: a staging one is another
+    tenant          TEXT NOT NULL,    -- a keyed hash of the credentials; '' in what version 1 wrote
+    owner           TEXT NOT NULL,    -- the process that sends it, or took it over
+    operation       TEXT NOT NULL,
+    phone_number    TEXT,             -- null until known: the platform may choose it
+    fingerprint     TEXT NOT NULL,    -- of the arguments, less secrets
+    idempotency_key TEXT,
+    started_at      REAL NOT NULL,    -- seconds since 1970, UTC
+    started_tick    REAL NOT NULL,    -- seconds on a clock that nobody sets
+    budget          REAL NOT NULL,    -- seconds after the start in which it may be sent
+    ended_at        REAL,
+    ended_tick      REAL,
+    outcome         TEXT,             -- applied, not_applied, unknown; null while open
+    code            TEXT,             -- of the error, if there was one
+    chosen          INTEGER NOT NULL, -- whether the platform chooses the number
+    acknowledged    INTEGER NOT NULL DEFAULT 0,
+    key_claim       TEXT,             -- the idempotency key, as long as nobody else may use it
+    subject_claim   TEXT              -- the number or the operation, as long as nobody else may create it
+);
+CREATE UNIQUE INDEX writes_by_key ON writes (platform, address, tenant, key_claim) WHERE key_claim IS NOT NULL;
+CREATE UNIQUE INDEX writes_by_subject ON writes (platform, address, tenant, subject_claim)
+    WHERE subject_claim IS NOT NULL;
+CREATE INDEX writes_by_day ON writes (platform, tenant, operation, started_at);
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class BusyError(Exception):
+    """Another process holds the database; it may be worth trying again."""
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return whether an error only says that another process holds the database."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def resolved_path(place: str) -> Path:
+    """Return the path of a journal that is on disk."""
+    return Path(place).expanduser().absolute()
+
+
+def key_path(path: Path) -> Path:
+    """Return where the key of a journal is."""
+    return path.with_name(path.name + ".key")
+
+
+class Database:
+    """A journal's database, opened and checked.
+
+    Args:
+        place: A path, or `:memory:`.
+        now: Seconds since 1970.
+        tick: Seconds on a clock that nobody sets, and that starts with the machine.
+
+    Raises:
+        JournalUnavailableError: It cannot be used; the message says why.
+        BusyError: Another process holds it.
+    """
+
+    def __init__(
+        self, place: str, *, now: Callable[[], float] = time.time, tick: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.path = None if place == MEMORY else resolved_path(place)
+        self._now, self._tick = now, tick
+        self.connection = self._connect()
+        try:
+            self.identity = self._file()
+            self.key, self.id = self._prepare()
+        except sqlite3.Error as error:
+            self.connection.close()
+            raise unavailable(error, self.path) from error
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path is None:
+            return sqlite3.connect(MEMORY, check_same_thread=False, isolation_level=None)
+        try:
+            if not self.path.exists() and _IN_USE in _lines(key_path(self.path))[1:]:
+                raise self._gone()
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # for this user alone, from its first moment
+            return connect(self.path, "rw")
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable(error, self.path) from error
+
+    def _file(self) -> tuple[int, int] | None:
+        """Return which file is at the journal's path; None if there is none, or none is needed."""
+        if self.path is None:
+            return None
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def moved(self) -> bool:
+        """Return whether there is another file at the path now.
+
+        Raises:
+            JournalUnavailableError: There is none.
+        """
+        if self.path is None:
+            return False
+        found = self._file()
+        if found is None:
+            raise JournalUnavailableError(f"The journal {self.path} was deleted while the server ran. Restore it")
+        return found != self.identity
+
+    def begin(self, *, writes: bool) -> None:
+        """Begin a transaction.
+
+        Raises:
+            BusyError: The schema is another one than before; open the database anew.
+            sqlite3.Error: As SQLite has it.
+        """
+        self.connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if _version(self.connection) != VERSION:
+            raise BusyError("Another process has changed the schema")
+
+    def _prepare(self) -> tuple[bytes, str]:
+        """Create or migrate the schema; return the journal's key and id."""
+        database = self.connection
+        database.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns, also if the power goes
+        _refuse_newer(database, self.path)
+        problem = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise JournalUnavailableError(f"The journal {self.path} is damaged: {problem}")
+        with suppress(sqlite3.OperationalError):  # version 1 had a log beside it; while others use that, it stays
+            database.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            _refuse_newer(database, self.path)
+            fresh = not _tables(database)
+            if fresh:
+                _run(database, _SCHEMA)
+            elif "subject_claim" not in _columns(database):
+                _migrate_from_1(database, self._now(), self._tick())
+            key = self._read_key(fresh=fresh)
+            about = dict(database.execute("SELECT name, value FROM about").fetchall())
+            self._check_key(key, about)
+            about.setdefault("id", secrets.token_hex(8))
+            database.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", about.items())
+            database.execute(f"PRAGMA user_version = {VERSION}")
+            database.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                database.execute("ROLLBACK")
+            raise
+        if self.path is not None:
+            _mark_in_use(key_path(self.path))
+        return key, about["id"]
+
+    def _read_key(self, *, fresh: bool) -> bytes:
+        """Return the key; whoever creates the journal makes it. Called while nobody else can."""
+        if self.path is None:
+            return secrets.token_bytes(32)
+        path = key_path(self.path)
+        try:
+            lines = _lines(path)
+            if not lines:
+                if not fresh and self._has_key_check():
+                    raise JournalUnavailableError(f"The key of the journal, {path}, is gone. Restore it")
+                return _write_key(path)
+            key = bytes.fromhex(lines[0])
+        except OSError as error:
+            raise unavailable(error, path) from error
+        except ValueError as error:
+            raise JournalUnavailableError(f"{path} is damaged: it holds no key. Restore it") from error
+        if fresh and _IN_USE in lines[1:]:
+            raise self._gone()
+        return key
+
+    def _gone(self) -> JournalUnavailableError:
+        return JournalUnavailableError(
+            f"The journal {self.path} is gone, but {self.path}.key shows that there was one. Restore it; to start with an "
+            "empty journal, which knows of no earlier write, delete the key as well"
+        )
+
+    def _check_key(self, key: bytes, about: dict[str, str]) -> None:
+        check = hashlib.sha256(key).hexdigest()[:32]
+        if about.setdefault("key_check", check) != check:
+            raise JournalUnavailableError(f"{self.path}.key is not the key of the journal {self.path}. Restore it")
+
+    def _has_key_check(self) -> bool:
+        return bool(self.connection.execute("SELECT 1 FROM about WHERE name = 'key_check'").fetchone())
+
+    def close(self) -> None:
+        """Close the database."""
+        self.connection.close()
+
+
+def connect(path: Path, mode: Literal["rw", "ro"]) -> sqlite3.Connection:
+    """Open a database that exists.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
+    uri = f"{path.as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=_BUSY_SECONDS)
+
+
+def snapshot(path: Path, tick: Callable[[], float] = time.monotonic) -> sqlite3.Connection:
+    """Return a copy in memory of what a journal holds, in today's schema. The file stays as it is.
+
+    Raises:
+        sqlite3.Error: It cannot be read.
+        JournalUnavailableError: Its schema is newer.
+    """
+    copy = sqlite3.connect(MEMORY, isolation_level=None)
+    with closing(connect(path, "ro")) as database:
+        _refuse_newer(database, path)
+        database.backup(copy)
+    if not _tables(copy):
+        _run(copy, _SCHEMA)
+    elif "subject_claim" not in _columns(copy):
+        _migrate_from_1(copy, time.time(), tick())
+    return copy
+
+
+def problem(place: str) -> str | None:
+    """Return why the journal at a place cannot be used; None if it can. One that is not there yet is not created.
+
+    Args:
+        place: A path.
+    """
+    path = resolved_path(place)
+    if not path.exists():
+        return _problem_of_place(path)
+    try:
+        Database(place).close()
+    except BusyError:
+        return f"The journal {path} is locked by another process"
+    except JournalUnavailableError as error:
+        return str(error)
+    return None
+
+
+def _problem_of_place(path: Path) -> str | None:
+    folder = next(folder for folder in path.parents if folder.exists())
+    if not folder.is_dir():
+        return f"The journal {path} cannot be written: {folder} is no folder"
+    try:
+        if _IN_USE in _lines(key_path(path))[1:]:
+            return f"The journal {path} is gone, but {key_path(path)} shows that there was one"
+        with TemporaryFile(dir=folder):  # gone again when this is over
+            return None
+    except OSError as error:
+        return f"The journal {path} cannot be written: {folder}: {error.strerror}"
+
+
+def default_place() -> str:
+    """Return where the journal is if nobody says otherwise: in the user's state directory."""
+    import platformdirs  # noqa: PLC0415  (14 ms that only a write needs)
+
+    return str(platformdirs.user_state_path("phone-number-mcp", appauthor=False) / "journal.sqlite3")
+
+
+def unavailable(error: Exception, path: Path | None) -> Exception:
+    """Return what an error of the database or the file system means to a write."""
+    if isinstance(error, sqlite3.Error):
+        if is_busy(error):
+            return BusyError(str(error))
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+            return JournalUnavailableError(f"The journal {path} is damaged, or no journal: {error}")
+        return JournalUnavailableError(f"The journal {path} cannot be written: {error}")
+    reason = getattr(error, "strerror", None) or str(error)
+    return JournalUnavailableError(f"The journal {path} cannot be written: {reason}")
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _refuse_newer(database: sqlite3.Connection, path: Path | None) -> None:
+    if (version := _version(database)) > VERSION:
+        raise JournalUnavailableError(
+            f"The journal {path} was written by a newer version of phone-number-mcp (schema {version}, here {VERSION}). "
+            "Update this server, or give it another --journal"
+        )
+
+
+def _tables(database: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _columns(database: sqlite3.Connection) -> set[str]:
+    return {row[1] for row in database.execute("PRAGMA table_info(writes)")}
+
+
+def _run(database: sqlite3.Connection, script: str) -> None:
+    """Execute statements one by one: `executescript` would commit before them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            database.execute(statement)
+            statement = ""
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("ascii").splitlines() if path.exists() else []
+
+
+def _write_key(path: Path) -> bytes:
+    key = secrets.token_bytes(32)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(fd, key.hex().encode() + b"\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    temporary.replace(path)
+    return key
+
+
+def _mark_in_use(path: Path) -> None:
+    """Note beside the key that there is a journal: should it be gone one day, nothing is sent as if it had never been."""
+    with suppress(OSError), path.open("r+", encoding="ascii") as file:
+        if _IN_USE not in file.read().splitlines():
+            file.write(f"{_IN_USE}\n")
+
+
+_CREATED_IN_1 = ("create_phone_number", "import_phone_number")
+"""What claimed a number in version 1, which had no claims."""
+
+
+def _migrate_from_1(database: sqlite3.Connection, now: float, tick: float) -> None:
+    """Take over what version 1 wrote: its keys, its open writes, its counts. It knew no accounts and no owners."""
+    columns = (
+        "platform, address, operation, phone_number, fingerprint, idempotency_key, started_at, ended_at, outcome, code, "
+        "chosen, told"
+    )
+    rows = database.execute(f"SELECT {columns} FROM writes ORDER BY id").fetchall()  # noqa: S608  (a constant)
+    for table in ("writes_by_number", "writes_by_key"):
+        database.execute(f"DROP INDEX IF EXISTS {table}")
+    database.execute("DROP TABLE writes")
+    _run(database, _SCHEMA)
+    taken: set[tuple[str, ...]] = set()
+    converted = []
+    for row in reversed(rows):  # of two that claim the same, the newer one counts
+        platform, address, operation, number, _fingerprint, key, started, ended, outcome, code, chosen, told = row
+        scope = (platform, normalized(address))
+        open_ = outcome not in {"applied", "not_applied"} or (outcome == "applied" and not told)
+        subject = number if number and not chosen else f"*{operation}"
+        claims = [
+            key if key and outcome != "not_applied" else None,
+            subject if open_ and operation in _CREATED_IN_1 and not (chosen and told) else None,
+        ]
+        for place, claim in enumerate(claims):
+            name = (*scope, str(place), str(claim))
+            if claim and name in taken:
+                claims[place] = None
+            taken.add(name)
+        since = max(0.0, now - started)
+        converted.append(
+            (*scope, *row[2:7], tick - since, ended, ended and tick - since, outcome, code, chosen, told, *claims)
+        )
+    database.executemany(
+        """
+        INSERT INTO writes (platform, address, operation, phone_number, fingerprint, idempotency_key, started_at,
+            started_tick, ended_at, ended_tick, outcome, code, chosen, acknowledged, key_claim, subject_claim,
+            tenant, owner, budget)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 0)
+        """,
+        reversed(converted),
+    )

@@ -1,0 +1,199 @@
+"""Reading back: what the platform holds shows whether a write whose answer was lost took effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, OutcomeUnknown, PlatformError, ToolError
+from phone_number_mcp.platforms.numbers import as_asked, not_shown
+from phone_number_mcp.tool import Success
+
+if TYPE_CHECKING:
+    from phone_number_mcp.api import Call
+    from phone_number_mcp.platforms import Platform
+    from phone_number_mcp.tool import Arguments, Tool
+
+LOOK_AGAIN_SECONDS = 1.0
+"""When to look a second time for a write that may still be on its way."""
+LANDED_SECONDS = 60.0
+"""After this long, a write that is not there will not come any more: no gateway waits longer."""
+FIRST_LOOK = 0.5
+"""The share of the time for reading back in which the number itself must be read; the rest is for the list."""
+_FAILED = {500, 503, 200}
+"""Statuses with which the platform itself says that it failed. After any other, the write may still be on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What reading back showed.
+
+    Args:
+        number: What the platform holds; None if it is not there.
+        denied: Asked for this very number, the platform said that it does not hold it. A list without it says less.
+    """
+
+    number: dict[str, Any] | None
+    denied: bool = False
+
+
+async def read_back(platform: Platform, call: Call, phone_number: str) -> Sight:
+    """Return what the platform holds of a number: as it says of the number itself, else as its list says.
+
+    Raises:
+        ToolError: Neither can be read; an answer about another number is none.
+    """
+    try:
+        held = await platform.fetch_number(call.within(FIRST_LOOK), phone_number)
+    except NotFound:
+        return Sight(None, denied=True)
+    except ToolError as error:
+        failure = error
+    else:
+        if platform.number_in(held) == phone_number:
+            return Sight(held)
+        failure = InvalidReply("The platform's answer is not about this number")
+    try:
+        return Sight(await platform.find_number(call, phone_number))
+    except ToolError:
+        raise failure from None
+
+
+async def reconcile(  # noqa: PLR0913, PLR0917  (all that is known of a write whose answer is lost)
+    platform: Platform,
+    tool: Tool[Any],
+    arguments: Arguments,
+    call: Call,
+    lost: ToolError,
+    before: set[str] | None,
+) -> Success:
+    """Return the success that reading back proves.
+
+    Args:
+        platform: Where it was sent.
+        tool: What was sent.
+        arguments: With what.
+        call: Its time is what is left of the call's.
+        lost: What came instead of the answer.
+        before: Of a purchase for which the platform chooses the number: the numbers that were there before.
+
+    Raises:
+        ToolError: It surely took no effect (`not_applied`), is there but not as asked, or nobody knows.
+    """
+    number: str | None = getattr(arguments, "phone_number", None)
+    if number is None:
+        return await _reconcile_without_number(platform, call, lost, before)
+    for last_look in (False, True):
+        try:
+            sight = await read_back(platform, call, number)
+        except ToolError as error:
+            raise unknown(tool, number, lost, f"reading it back failed too: {error.message}", arguments) from error
+        if tool.deletes and sight.number is None:
+            return Success({}, reconciled=True)
+        if not tool.deletes and sight.number is not None:
+            return _judge(tool, arguments, sight.number, lost)
+        if _failed(lost):
+            raise lost.replace(outcome="not_applied")
+        if not last_look:
+            await call.sleep(LOOK_AGAIN_SECONDS)
+    raise unknown(tool, number, lost, "the change is not there, but may still be on its way", arguments)
+
+
+async def _reconcile_without_number(
+    platform: Platform, call: Call, lost: ToolError, before: set[str] | None
+) -> Success:
+    """Compare the numbers before and after: the platform chose, so there is no number to read back."""
+    message = f"Whether a number was bought is unknown: {lost.message}"
+    hint = steps_without_number()
+    if platform.list_all_numbers is None or before is None:
+        raise OutcomeUnknown(message, hint=hint)
+    try:
+        after = await platform.list_all_numbers(call)
+    except ToolError as error:
+        raise OutcomeUnknown(f"{message}; listing the numbers failed too: {error.message}", hint=hint) from error
+    status = lost.facts.get("http_status")
+    if new := sorted(after - before):
+        listed = ", ".join(new)
+        raise OutcomeUnknown(
+            f"{message}. New since: {listed}",
+            hint=f"Call get_phone_number for {listed}. If it is as asked, this call bought it: use it, and do not repeat. "
+            "If it is not, ask the user whose it is before you buy another.",
+            detail=f"candidates: {listed}",
+            http_status=status,
+        ) from lost
+    if _failed(lost):
+        raise lost.replace(outcome="not_applied")
+    raise OutcomeUnknown(f"{message}. No new number is there yet", hint=hint, http_status=status) from lost
+
+
+def _failed(lost: ToolError) -> bool:
+    """Whether the platform itself said that the write failed, so that its absence is a proof."""
+    return isinstance(lost, PlatformError) and lost.facts.get("http_status") in _FAILED
+
+
+def _judge(tool: Tool[Any], arguments: Arguments, held: dict[str, Any], lost: ToolError) -> Success:
+    """Return the success that a number proves, or raise what it leaves open."""
+    number, asked = str(getattr(arguments, "phone_number", "")), arguments.asked()
+    unseen = not_shown(arguments.sent(), asked, held)
+    if as_asked(asked, held) and (tool.creates or not unseen):
+        warning = f"The platform does not show {', '.join(unseen)}, so that could not be checked"
+        return Success(held, reconciled=True, warning=warning if unseen else None)
+    if tool.creates:
+        raise AlreadyExists(
+            f"{number} is there, but not quite as asked. The answer to this call was lost: {lost.message}",
+            existing=held,
+            http_status=lost.facts.get("http_status"),
+            outcome="unknown",
+            hint="It may be what this very call created, with values that the platform changed. Do not create it again: "
+            "compare `existing` with what the user asked for, tell them what differs, and fix it with update_phone_number.",
+        )
+    raise unknown(
+        tool, number, lost, "what is there now is not wholly what was asked, or cannot be compared", arguments
+    )
+
+
+def unknown(tool: Tool[Any], number: str, lost: ToolError, why: str, arguments: Arguments) -> OutcomeUnknown:
+    """Return the error that says that nobody knows, and how to find out."""
+    key = getattr(arguments, "idempotency_key", None)
+    return OutcomeUnknown(
+        f"The outcome of the write to {number} is unknown: {lost.message}; {why}",
+        detail=lost.facts.get("detail"),
+        http_status=lost.facts.get("http_status"),
+        request_id=lost.facts.get("request_id"),
+        hint=steps(number, key) if tool.creates else steps_of_change(tool, number),
+    )
+
+
+def steps(number: str, key: str | None, wait: float = LANDED_SECONDS) -> str:
+    """Return what to do about a create or an import of which nobody knows, from the first look to the last resort."""
+    again = "A repeat with the same idempotency_key" if key else "A repeat of this call"
+    return (
+        f"Do not repeat it yet. 1. Wait {wait:.0f} s. 2. Call get_phone_number for {number}; if that fails, "
+        "list_phone_numbers. 3. If the number is there, it was created: use it, and fix what differs with "
+        f"update_phone_number. 4. If it is not there, ask the user whether to try again. {again} is safe then: it looks "
+        "first, sends nothing while the outcome is unknown, and creates the number only if the platform says that it does "
+        "not hold it."
+    )
+
+
+def steps_without_number() -> str:
+    """Return what to do about a purchase of which nobody knows which number it came to, if any."""
+    return (
+        "Do not repeat it yet. 1. Wait 60 s. 2. Call list_phone_numbers and look for a number that the user did not know "
+        "of. 3. If there is one, it was bought: use it. 4. If there is none, ask the user whether to buy again. A repeat "
+        "with the same idempotency_key never sends while the outcome is unknown; a new key, or none, buys a number. "
+        "Whoever runs the server can settle it with `phone-number-mcp journal resolve`."
+    )
+
+
+def steps_of_change(tool: Tool[Any], number: str) -> str:
+    """Return what to do about an update or a delete of which nobody knows."""
+    end = (
+        "3. If it is not there, it was deleted. If it is, ask the user before you delete it again."
+        if tool.deletes
+        else "3. If it holds what was asked, it was changed. If not, call this again: to set the same values twice is safe."
+    )
+    return (
+        f"Do not repeat it yet. 1. Wait 60 s. 2. Call get_phone_number for {number}; if that fails, list_phone_numbers. "
+        f"{end}"
+    )
