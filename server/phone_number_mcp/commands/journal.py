@@ -48,15 +48,17 @@ def show(place: str, *, as_json: bool, unresolved: bool) -> int:
         sys.stdout.write(f"{'Nothing unresolved' if unresolved else 'No write was sent yet'}, says {place}\n")
         return 0
 
+    from rich.box import SIMPLE  # noqa: PLC0415  (only a person needs it)
     from rich.console import Console  # noqa: PLC0415  (only a person needs it)
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table("id", "when (UTC)", "platform", "operation", "phone number", "outcome", "error")
+    table = Table("id", "when (UTC)", "platform", "operation", "phone number", "outcome", box=SIMPLE)
     for entry in found:
         when = datetime.fromtimestamp(entry.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        outcome = "in progress" if entry.running else entry.outcome or "unknown (interrupted)"
-        number = entry.phone_number or ""
-        table.add_row(str(entry.id), when, entry.platform, entry.operation, number, outcome, entry.code or "")
+        outcome = "in progress" if entry.running else entry.outcome or "unknown, interrupted"
+        if entry.code and entry.outcome != "unknown":
+            outcome += f", {entry.code}"
+        table.add_row(str(entry.id), when, entry.platform, entry.operation, entry.phone_number or "", outcome)
     Console().print(table)
     return 0
 
