@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
 
-test: $(VENV)/.dev ## run the tests
-	@$(BIN)/pytest
+test: $(VENV)/.dev ## run the tests, two at a time: each waits for processes of its own
+	@$(BIN)/pytest -n 2 --dist worksteal
 
 check: lint types test test-clients conformance packages ## everything that CI runs
 

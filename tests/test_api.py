@@ -283,7 +283,7 @@ async def test_compression_that_was_not_asked_for_is_undone(upstream: Upstream, 
 @pytest.mark.parametrize(
     ("body", "encoding", "why"),
     [
-        (gzip.compress(b'{"a": 1}')[:-4], "gzip", "compression is broken"),
+        (gzip.compress(b'{"a": 1}', mtime=0)[:-4], "gzip", "compression is broken"),
         (b"not gzip", "gzip", "compression is broken"),
         (b"x", "br", "an encoding that was not asked for"),
     ],

@@ -591,7 +591,7 @@ async def test_a_write_that_leaves_costs_one_call(own_journal: dict[str, str], u
     async with crashing(own_journal, upstream) as client:
         await client.initialize()
         error = (await client.call("leave_in_a_write"))["structuredContent"]["error"]
-        assert (error["code"], error["outcome"]) == ("internal", "unknown")
+        assert (error["code"], error["outcome"]) == ("internal", "not_applied")  # it left before it sent anything
         assert (await client.ask("ping"))["result"] == {}
 
 

@@ -55,7 +55,7 @@ def show(place: str, *, as_json: bool, unresolved: bool) -> int:
     table = Table("id", "when (UTC)", "platform", "operation", "phone number", "outcome", box=SIMPLE)
     for entry in found:
         when = datetime.fromtimestamp(entry.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        outcome = "in progress" if entry.running else entry.outcome or "unknown, interrupted"
+        outcome: str = "in progress" if entry.running else entry.outcome or "unknown, interrupted"
         if entry.code and entry.outcome != "unknown":
             outcome += f", {entry.code}"
         table.add_row(str(entry.id), when, entry.platform, entry.operation, entry.phone_number or "", outcome)

@@ -260,7 +260,8 @@ class Writes:
                 )
             claim = await self._claim(write)
             if isinstance(claim, InFlightWrite):
-                return await self._share(write, claim, "This idempotency_key could not be written down")
+                lost = "This idempotency_key could not be written down, so it is not used up"
+                return await self._share(write, claim, lost if write.intent.idempotency_key else None)
             if isinstance(claim, Claimed):
                 success = await self._send(write, claim.id)
             else:
@@ -442,7 +443,12 @@ class Writes:
             ) from error
         if sight.number is None:
             wait = LANDED_SECONDS - entry.quiet
-            if wait > 0 or not sight.denied:
+            if wait <= 0 and not sight.denied:
+                raise OutcomeUnknown(
+                    f"{begun}: the number is in no list, but the platform does not answer about it. Nothing was sent now",
+                    hint=steps(number, key),
+                )
+            if wait > 0:
                 raise OutcomeUnknown(
                     f"{begun}: the number is not there, but may still be on its way. Nothing was sent now",
                     retry_after_seconds=max(1.0, round(wait, 1)),

@@ -164,6 +164,9 @@ def unknown(tool: Tool[Any], number: str, lost: ToolError, why: str, arguments: 
     )
 
 
+_LAST_RESORT = "If it stays unknown, whoever runs the server can settle it with `phone-number-mcp journal resolve`."
+
+
 def steps(number: str, key: str | None, wait: float = LANDED_SECONDS) -> str:
     """Return what to do about a create or an import of which nobody knows, from the first look to the last resort."""
     again = "A repeat with the same idempotency_key" if key else "A repeat of this call"
@@ -172,7 +175,7 @@ def steps(number: str, key: str | None, wait: float = LANDED_SECONDS) -> str:
         "list_phone_numbers. 3. If the number is there, it was created: use it, and fix what differs with "
         f"update_phone_number. 4. If it is not there, ask the user whether to try again. {again} is safe then: it looks "
         "first, sends nothing while the outcome is unknown, and creates the number only if the platform says that it does "
-        "not hold it."
+        f"not hold it. {_LAST_RESORT}"
     )
 
 
@@ -182,7 +185,7 @@ def steps_without_number() -> str:
         "Do not repeat it yet. 1. Wait 60 s. 2. Call list_phone_numbers and look for a number that the user did not know "
         "of. 3. If there is one, it was bought: use it. 4. If there is none, ask the user whether to buy again. A repeat "
         "with the same idempotency_key never sends while the outcome is unknown; a new key, or none, buys a number. "
-        "Whoever runs the server can settle it with `phone-number-mcp journal resolve`."
+        f"{_LAST_RESORT}"
     )
 
 

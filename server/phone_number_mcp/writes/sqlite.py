@@ -66,6 +66,10 @@ SELECT :platform, :address, :tenant, :owner, :operation, :number, :fingerprint, 
 WHERE :limit IS NULL OR ({_TODAY}) < :limit
 ON CONFLICT DO NOTHING RETURNING id
 """
+_EXPIRE = f"""
+UPDATE writes SET key_claim = NULL
+WHERE {_SCOPE} AND key_claim = :key AND started_at < :since AND outcome = 'applied'
+"""  # noqa: S608  (constants)
 _END = """
 UPDATE writes SET outcome = :outcome, code = :code, ended_at = :now, ended_tick = :tick,
     phone_number = coalesce(phone_number, :number),
@@ -359,8 +363,7 @@ class SqliteJournal:
         connection = database.connection
         self._keep_lock(connection)
         self._take_over_version_1(connection, values)
-        expired = "UPDATE writes SET key_claim = NULL WHERE started_at < :since AND outcome = 'applied'"
-        connection.execute(expired, {"since": values["now"] - KEY_DAYS * _DAY})
+        connection.execute(_EXPIRE, values | {"since": values["now"] - KEY_DAYS * _DAY})
         claimed = connection.execute(_CLAIM, values).fetchone()
         if claimed is not None:
             self._last_id = max(self._last_id, claimed[0])

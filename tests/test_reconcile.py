@@ -1,0 +1,158 @@
+"""Reading back: the second way where the first fails, what proves something and what does not, and what was never sent."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from conftest import Connect, Open, credentials
+from test_stdio import content
+from upstream import Answer, Request, Upstream, drop, envelope, reply, silence
+
+pytestmark = pytest.mark.anyio
+NUMBER = "+14155550120"
+WISH = {"phone_number": NUMBER, "nickname": "Side door"}
+FAILED = {"message": "Database connection failed", "status": "error", "error": "down"}
+
+
+def listed(numbers: list[dict[str, Any]]) -> dict[str, Any]:
+    return envelope({"phone_numbers": numbers, "pagination": {"has_next": False}})
+
+
+class Shop:
+    """A Zudu on which each kind of request has an answer of its own; what is created shows in the list."""
+
+    def __init__(self, upstream: Upstream, *, write: Answer, commits: bool, number: Answer | None = None) -> None:
+        self.upstream = upstream
+        self.write, self.commits, self.number = write, commits, number
+        self.numbers: dict[str, dict[str, Any]] = {}
+        self.list: Callable[[], Answer] = lambda: reply(200, listed(list(self.numbers.values())))
+        upstream.answer = self._answer
+
+    async def _answer(self, request: Request, stream: Any) -> None:
+        if request.method != "GET":
+            if self.commits:
+                self.numbers[NUMBER] = {"phone_number": NUMBER, "nickname": "Side door"}
+            await self.write(request, stream)
+        elif "?" in request.target:
+            await self.list()(request, stream)
+        else:
+            found = self.numbers.get(unquote(request.target.rpartition("/")[2]))
+            answer = reply(200, envelope(found)) if found else reply(404, FAILED)
+            await (self.number or answer)(request, stream)
+
+    def sent(self, method: str) -> int:
+        return sum(request.method == method for request in self.upstream.requests)
+
+
+@pytest.mark.parametrize("number", [reply(500, FAILED), reply(200, b"<html>"), reply(200, envelope({})), silence()])
+async def test_where_the_number_cannot_be_read_the_list_shows_what_was_created(
+    connect: Connect, upstream: Upstream, number: Answer
+) -> None:
+    shop = Shop(upstream, write=drop(), commits=True, number=number)
+    async with connect("--timeout", "8", env=credentials(upstream)) as client:
+        result = content(await client.call_tool("create_phone_number", WISH))
+    assert result == {"data": shop.numbers[NUMBER], "reconciled": True}
+    assert shop.sent("POST") == 1
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        (reply(500, FAILED), ("platform_error", "not_applied")),
+        (reply(200, FAILED), ("platform_error", "not_applied")),
+        (drop(), ("outcome_unknown", "unknown")),
+        (reply(502, b""), ("outcome_unknown", "unknown")),
+    ],
+)
+async def test_absence_from_the_list_is_a_proof_only_if_the_platform_itself_said_that_it_failed(
+    connect: Connect, upstream: Upstream, write: Answer, told: tuple[str, str]
+) -> None:
+    Shop(upstream, write=write, commits=False, number=reply(500, FAILED))
+    async with connect("--timeout", "12", env=credentials(upstream)) as client:
+        failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+    assert (failure["code"], failure["outcome"]) == told
+
+
+@pytest.mark.parametrize("broken", [envelope({}), envelope({"phone_numbers": []}), listed([])["data"], FAILED])
+async def test_a_list_that_is_not_whole_proves_nothing(connect: Connect, upstream: Upstream, broken: Any) -> None:
+    shop = Shop(upstream, write=reply(500, FAILED), commits=False, number=reply(500, FAILED))
+    shop.list = lambda: reply(200, broken)
+    async with connect("--timeout", "12", env=credentials(upstream)) as client:
+        failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+    assert (failure["code"], failure["outcome"]) == ("outcome_unknown", "unknown")
+
+
+async def test_the_hint_of_an_unknown_outcome_is_a_procedure_with_an_end(connect: Connect, upstream: Upstream) -> None:
+    Shop(upstream, write=drop(), commits=False)
+    async with connect(env=credentials(upstream)) as client:
+        for key in ({}, {"idempotency_key": "k"}):
+            wish = WISH | {"phone_number": f"+1415555012{len(key)}"} | key
+            failure = content(await client.call_tool("create_phone_number", wish))["error"]
+            for words in (
+                "1. Wait 60 s.",
+                f"2. Call get_phone_number for {wish['phone_number']}; if that fails, list_phone_numbers.",
+                "3. If the number is there, it was created",
+                "4. If it is not there, ask the user",
+                "sends nothing while the outcome is unknown",
+                "`phone-number-mcp journal resolve`",
+            ):
+                assert words in failure["hint"]
+            assert ("same idempotency_key" in failure["hint"]) is bool(key)
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        {},
+        {"phone_number": "+14155550199", "inbound_agent_id": None, "outbound_agent_id": None},
+        {"inbound_agent_id": None, "outbound_agent_id": None},
+        {"phone_number": NUMBER},
+        {"phone_number": NUMBER, "inbound_agent_id": None},
+    ],
+)
+async def test_a_delete_is_refused_unless_the_answer_before_it_is_about_the_number_and_its_agents(
+    connect: Connect, upstream: Upstream, answered: dict[str, Any]
+) -> None:
+    shop = Shop(upstream, write=reply(200, envelope({})), commits=False, number=reply(200, envelope(answered)))
+    async with connect("--allow-delete", env=credentials(upstream)) as client:
+        sure = {"phone_number": NUMBER, "confirm_phone_number": NUMBER}
+        failure = content(await client.call_tool("delete_phone_number", sure))["error"]
+        assert failure["outcome"] == "not_applied"
+        assert shop.sent("DELETE") == 0
+        released = content(await client.call_tool("delete_phone_number", sure | {"release_bound": True}))
+    # What is bound may be released unseen, if the user said so; another number than the one asked for never is.
+    about_it = answered.get("phone_number") == NUMBER
+    assert ("data" in released, shop.sent("DELETE")) == (about_it, int(about_it))
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_a_field_that_is_to_be_cleared_and_is_not_shown_is_never_called_reconciled(
+    connect: Connect, upstream: Upstream, shown: bool
+) -> None:
+    number = {"phone_number": NUMBER} | ({"inbound_agent_id": None} if shown else {})
+    Shop(upstream, write=drop(), commits=False, number=reply(200, envelope(number)))
+    async with connect(env=credentials(upstream)) as client:
+        wish = {"phone_number": NUMBER, "clear_fields": ["inbound_agent_id"]}
+        result = content(await client.call_tool("update_phone_number", wish))
+    assert result.get("reconciled", False) is shown
+    if not shown:
+        assert result["error"]["outcome"] == "unknown"
+
+
+async def test_with_no_descriptor_left_nothing_is_sent_and_that_is_said(raw: Open, upstream: Upstream) -> None:
+    shop = Shop(upstream, write=reply(200, envelope({"phone_number": NUMBER})), commits=True)
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        before = resource.prlimit(client.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(client.process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        failure = (await client.call("create_phone_number", **WISH))["structuredContent"]["error"]
+        assert failure["outcome"] == "not_applied"
+        assert shop.sent("POST") == 0
+        resource.prlimit(client.process.pid, resource.RLIMIT_NOFILE, before)
+        assert "data" in (await client.call("create_phone_number", **WISH))["structuredContent"]
+    assert shop.sent("POST") == 1
