@@ -34,16 +34,20 @@ async def chatter(_call: Call, _arguments: Any) -> Success:
     return Success({"child_read_nothing": child.returncode != 0})
 
 
+async def blurt(_call: Call, arguments: zudu.ImportPhoneNumber) -> Success:
+    raise ValueError(f"{arguments.auth_token.get_secret_value()}\u202e is no token")
+
+
 async def halve(_call: Call, _arguments: Any) -> Success:
     return Success({"half": "a character: \ud83d"})
 
 
-def _tool(name: str, handler: Any, effect: Any = "reads") -> Tool[Any]:
+def _tool(name: str, handler: Any, effect: Any = "reads", arguments: Any = zudu.ListAgents) -> Tool[Any]:
     return Tool(
         name=name,
         title=name,
         description=name,
-        arguments=zudu.ListAgents,
+        arguments=arguments,
         data=zudu.Agents,
         handler=handler,
         effect=effect,
@@ -56,6 +60,8 @@ PLATFORM = replace(
         *zudu.PLATFORM.tools,
         *(_tool(handler.__name__, handler) for handler in (leave, crash, interrupt, chatter, halve)),
         _tool("leave_in_a_write", leave, "updates"),
+        _tool("blurt", blurt, "reads", zudu.ImportPhoneNumber),
+        _tool("blurt_in_a_write", blurt, "updates", zudu.ImportPhoneNumber),
     ),
 )
 

@@ -33,7 +33,7 @@ async def run(platform: Platform, api: Api, name: str, arguments: dict[str, Any]
     (tool,) = [tool for tool in platform.tools if tool.name == name]
     read = tool.read(arguments)
     if tool.read_only:
-        return await tool.handler(api.call(account(platform)).hiding(read.secrets()), read)
+        return await tool.handler(api.call(account(platform)), read)
     outcome: Success | ToolError
     async with writes(platform, api) as running:
         try:

@@ -80,6 +80,14 @@ async def test_a_set_up_that_works_is_well(home: dict[str, str], upstream: Upstr
     assert {request.method for request in upstream.requests} == {"GET"}
 
 
+@pytest.mark.parametrize("status", [401, 403])
+async def test_what_the_platform_says_is_shown_cleaned(home: dict[str, str], upstream: Upstream, status: int) -> None:
+    upstream.answer = reply(status, envelope(status="error", message=f"No\u202e\ud800 {KEY}" + "!" * 2_000))
+    _, checks = await doctor(home | credentials(upstream))
+    assert "No\ufffd [secret]!" in failed(checks)["detail"]
+    assert len(failed(checks)["detail"]) == 1_000
+
+
 async def test_a_retell_set_up_that_works_is_well(home: dict[str, str], upstream: Upstream) -> None:
     upstream.answer = reply(422, {"status": "error", "message": "Phone number not found"})
     env = home | {"RETELL_API_KEY": RETELL_KEY, "RETELL_BASE_URL": upstream.url}

@@ -24,7 +24,6 @@ from harness import account, writes
 from phone_number_mcp.api import Api, Message
 from phone_number_mcp.errors import AlreadyExists, ToolError
 from phone_number_mcp.platforms import Platform, load
-from phone_number_mcp.text import Sanitizer
 from phone_number_mcp.tool import Success
 from upstream import envelope
 
@@ -155,13 +154,11 @@ async def _until_restart(
     platform: Platform, world: World, agent: Agent, rest: list[dict[str, Any]], *, keyless: bool, place: str
 ) -> None:
     (tool,) = [tool for tool in platform.tools if tool.name == "create_phone_number"]
-    sanitize = Sanitizer()
     async with (
         Api(
             base_url="http://world.test",
             decipher=platform.decipher,
             timeout=0.1,
-            sanitize=sanitize,
             app=world,
         ) as api,
         writes(platform, api, place) as running,

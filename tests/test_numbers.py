@@ -12,7 +12,6 @@ from phone_number_mcp.api import Api
 from phone_number_mcp.errors import InvalidArguments, ToolError
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sandbox import create_app
-from phone_number_mcp.text import Sanitizer
 from phone_number_mcp.tool import Success
 from upstream import Request, Upstream, envelope, reply
 
@@ -31,7 +30,6 @@ async def api(platform: Any) -> AsyncIterator[Api]:
         base_url="http://sandbox.test",
         decipher=platform.decipher,
         timeout=5,
-        sanitize=Sanitizer(),
         app=create_app(platform.sandbox()),
     ) as opened:
         yield opened
@@ -84,7 +82,7 @@ async def test_a_number_in_use_is_not_deleted_unless_the_caller_says_so(platform
 
 async def test_a_delete_that_cannot_look_first_does_not_delete(platform: Any, upstream: Upstream) -> None:
     upstream.answer = reply(500, {"status": "error", "message": "Down"})
-    async with Api(base_url=upstream.url, decipher=platform.decipher, timeout=5, sanitize=Sanitizer()) as api:
+    async with Api(base_url=upstream.url, decipher=platform.decipher, timeout=5) as api:
         with pytest.raises(ToolError) as raised:
             await run(platform, api, "delete_phone_number", phone_number=BOUND, confirm_phone_number=BOUND)
     failure = raised.value.failure(platform=platform.name, operation="delete_phone_number", write=True)
@@ -116,7 +114,7 @@ async def test_a_clean_up_that_failed_is_said_and_one_that_was_not_due_is_not(
 
     upstream.answer = answer
     zudu = load("zudu")
-    async with Api(base_url=upstream.url, decipher=zudu.decipher, timeout=5, sanitize=Sanitizer()) as api:
+    async with Api(base_url=upstream.url, decipher=zudu.decipher, timeout=5) as api:
         done = await run(zudu, api, "delete_phone_number", phone_number=UNBOUND, confirm_phone_number=UNBOUND)
     expected = left and f"The number is gone, but the platform left behind: {left}. Tell the user"
     assert done.warning == expected

@@ -28,7 +28,6 @@ from phone_number_mcp.errors import (
 )
 from phone_number_mcp.platforms import load
 from phone_number_mcp.platforms.retell import PhoneNumber
-from phone_number_mcp.text import Sanitizer
 from phone_number_mcp.writes.journal import Intent
 from phone_number_mcp.writes.sqlite import SqliteJournal
 from recorded import recorded
@@ -46,7 +45,6 @@ async def api(upstream: Upstream) -> AsyncIterator[Api]:
         base_url=upstream.url,
         decipher=RETELL.decipher,
         timeout=5,
-        sanitize=Sanitizer(["key_abcdef"]),
     ) as opened:
         yield opened
 

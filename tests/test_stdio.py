@@ -13,7 +13,7 @@ from conftest import KEY, SECRET, Connect, Open, credentials
 from phone_number_mcp import __version__
 from phone_number_mcp.platforms import load
 from test_zudu import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
-from upstream import Answer, Upstream, drop, envelope, reply, silence
+from upstream import Answer, Request, Upstream, drop, envelope, reply, silence
 from wire import HANDSHAKE, MODERN
 
 pytestmark = pytest.mark.anyio
@@ -240,3 +240,92 @@ async def test_a_platform_that_sends_the_secrets_back_does_not_leak_them(raw: Op
     assert (error["message"], error["detail"]) == ("Bad key [secret]", "or secret [secret]")
     assert KEY.encode() not in client.received + client.stderr
     assert SECRET.encode() not in client.received + client.stderr
+
+
+TOKEN = "tok/12&34 hush"
+
+
+def importing(auth_token: str) -> dict[str, str]:
+    return {"phone_number": "+14155550120", "provider": "twilio", "account_sid": "AC1", "auth_token": auth_token}
+
+
+async def test_a_secret_among_the_arguments_is_hidden_as_the_credentials_are(raw: Open, upstream: Upstream) -> None:
+    data = {
+        "phone_number": "+14155550120",
+        "said": f"{TOKEN} and {KEY}",
+        "at": "https://example.com/tok%2f12%2634%20hush",
+    }
+    async with raw("--log-level", "debug", env=credentials(upstream)) as client:
+        await client.initialize()
+        upstream.answer = reply(200, envelope(data | {TOKEN: 1, "kept": [{"for": TOKEN}]}))
+        result = await client.call("import_phone_number", **importing(TOKEN))
+        upstream.answer = reply(400, envelope(status="error", message=f"Bad token {TOKEN}", error=f"or {SECRET}"))
+        error = (await client.call("import_phone_number", **importing(TOKEN)))["structuredContent"]["error"]
+    assert result["structuredContent"]["data"] == data | {
+        "said": "[secret] and [secret]",
+        "at": "https://example.com/[secret]",
+        "kept": [{"for": "[secret]"}],
+    }
+    assert (error["message"], error["detail"]) == ("Bad token [secret]", "or [secret]")
+    assert TOKEN.encode() not in client.received + client.stderr
+
+
+@pytest.mark.parametrize("secret", ["nickname", "data", "error", "phone_number"])
+async def test_a_secret_that_is_the_name_of_a_field_renames_nothing(raw: Open, upstream: Upstream, secret: str) -> None:
+    number = {"phone_number": "+14155550120", "nickname": "Front desk", "inbound_agent_id": None}
+
+    async def answer(request: Request, stream: Any) -> None:
+        body = (
+            envelope(number | {f"old_{secret}": 1}) if request.method == "GET" else envelope(status="error", error="no")
+        )
+        await reply(200 if request.method == "GET" else 409, body)(request, stream)
+
+    upstream.answer = answer
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        result = (await client.call("import_phone_number", **importing(secret)))["structuredContent"]
+    assert (result["error"]["code"], result["error"]["existing"]) == ("already_exists", number)
+
+
+@pytest.mark.parametrize("secret", ["already", "already_exists", "zudu", "unknown"])
+async def test_a_reply_is_judged_on_what_arrived_and_shown_cleaned(raw: Open, upstream: Upstream, secret: str) -> None:
+    said = "The number already exists"
+    upstream.answer = reply(400, envelope(status="error", message=f"{said}\u202e"))
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        error = (await client.call("import_phone_number", **importing(secret)))["structuredContent"]["error"]
+    assert error["message"] == said.replace(secret, "[secret]")
+    assert (error["code"], error["platform"], error["outcome"]) == ("already_exists", "zudu", "not_applied")
+
+
+async def test_texts_of_data_and_of_errors_keep_to_their_caps(raw: Open, upstream: Upstream) -> None:
+    text = f"{KEY} " + "x" * 20_000
+    upstream.answer = reply(200, envelope({"phone_number": "+14155550100", "note": text, "y" * 20_000: 1}))
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        data = (await client.call("get_phone_number", phone_number="+14155550100"))["structuredContent"]["data"]
+        upstream.answer = reply(404, envelope(status="error", message=text, error=text), x_request_id="r" * 5_000)
+        error = (await client.call("get_phone_number", phone_number="+14155550100"))["structuredContent"]["error"]
+    assert data == {"phone_number": "+14155550100", "note": "[secret] " + "x" * (10_000 - 10) + "…"}
+    assert (len(error["message"]), len(error["detail"]), len(error["request_id"])) == (1_000, 1_000, 1_000)
+
+
+async def test_words_that_are_no_text_are_shown_as_text_and_cleaned(raw: Open, upstream: Upstream) -> None:
+    said = {"reason": f"bad\u202e {KEY[:9]}\u200b{KEY[9:]}", "codes": [7, None, "\ud800"]}
+    upstream.answer = reply(400, {"status": "error", "message": said, "error": [said]})
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        error = (await client.call("get_phone_number", phone_number="+14155550100"))["structuredContent"]["error"]
+    assert error["message"] == error["detail"] == "reason: bad [secret], codes: 7, , \ufffd"
+
+
+async def test_a_resource_is_cleaned_as_a_result_is(raw: Open, upstream: Upstream) -> None:
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        upstream.answer = reply(200, envelope({"nickname": f"a\u202e {KEY}", KEY: "hidden", "n": "\ud800"}))
+        read = await client.ask("resources/read", {"uri": "phone-number://+14155550100"})
+        upstream.answer = reply(404, envelope(status="error", message=f"No {KEY}\u202e"))
+        refused = await client.ask("resources/read", {"uri": "phone-number://+14155550100"})
+    (contents,) = read["result"]["contents"]
+    assert json.loads(contents["text"]) == {"nickname": "a [secret]", "n": "\ufffd"}
+    assert refused["error"]["message"] == refused["error"]["data"]["error"]["message"] == "No [secret]"

@@ -11,7 +11,6 @@ from phone_number_mcp.api import Api, Call
 from phone_number_mcp.errors import InvalidArguments
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.settings import Account
-from phone_number_mcp.text import Sanitizer
 from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 
 
@@ -45,7 +44,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def call(**arguments: Any) -> dict[str, Any]:
-    api = Api(base_url="http://nobody.invalid", decipher=lambda reply: reply, timeout=1, sanitize=Sanitizer())
+    api = Api(base_url="http://nobody.invalid", decipher=lambda reply: reply, timeout=1)
     return (await TOOL.handler(api.call(Account({}, ())), TOOL.read(arguments))).data
 
 

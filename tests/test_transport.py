@@ -595,6 +595,18 @@ async def test_a_write_that_leaves_costs_one_call(own_journal: dict[str, str], u
         assert (await client.ask("ping"))["result"] == {}
 
 
+@pytest.mark.parametrize("tool", ["blurt", "blurt_in_a_write"])
+async def test_a_crash_that_tells_a_secret_among_the_arguments_is_logged_without_it(
+    own_journal: dict[str, str], upstream: Upstream, tool: str
+) -> None:
+    given = {"phone_number": "+14155550120", "provider": "twilio", "account_sid": "AC1", "auth_token": "hush-hush"}
+    async with crashing(own_journal, upstream) as client:
+        await client.initialize()
+        await client.call(tool, **given)
+    assert "[secret] is no token" in client.stderr.decode()
+    assert b"hush-hush" not in client.stderr + client.received
+
+
 async def test_half_a_character_in_a_result_is_written_as_a_replacement(
     own_journal: dict[str, str], upstream: Upstream
 ) -> None:

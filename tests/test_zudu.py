@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from harness import CREDENTIALS, run
+from harness import run
 from phone_number_mcp.api import Api
 from phone_number_mcp.errors import (
     AlreadyExists,
@@ -23,7 +23,6 @@ from phone_number_mcp.errors import (
     Unauthorized,
 )
 from phone_number_mcp.platforms import load
-from phone_number_mcp.text import Sanitizer
 from upstream import Request, Upstream, drop, envelope, reply, silence
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
@@ -77,7 +76,6 @@ async def api(upstream: Upstream) -> AsyncIterator[Api]:
         base_url=upstream.url,
         decipher=ZUDU.decipher,
         timeout=5,
-        sanitize=Sanitizer(CREDENTIALS.values()),
     ) as opened:
         yield opened
 
@@ -243,7 +241,7 @@ async def test_a_create_whose_answer_is_lost_goes_out_once_and_is_called_unknown
 
 async def test_a_create_that_times_out_goes_out_once_and_is_called_unknown(upstream: Upstream) -> None:
     upstream.answer = silence()
-    async with Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=0.2, sanitize=Sanitizer()) as impatient:
+    async with Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=0.2) as impatient:
         with pytest.raises(OutcomeUnknown):
             await create(impatient)
     assert [request.method for request in upstream.requests].count("POST") == 1
@@ -255,7 +253,7 @@ async def test_all_the_exchanges_of_one_call_share_its_time(upstream: Upstream) 
         await (taken if request.method == "POST" else silence())(request, stream)
 
     upstream.answer = answer
-    async with Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=0.3, sanitize=Sanitizer()) as impatient:
+    async with Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=0.3) as impatient:
         with anyio.fail_after(5), pytest.raises(AlreadyExists) as raised:
             await create(impatient)
     assert "existing" not in raised.value.facts

@@ -1,7 +1,7 @@
-"""One HTTP exchange with a platform: a request goes out once, and cleaned JSON or an exception of `errors.py` comes back.
+"""One HTTP exchange with a platform: a request goes out once, and JSON or an exception of `errors.py` comes back.
 
 The only module that speaks HTTP. It knows nothing of any platform: `Api` is given where to send, how to authorize and
-how to read a reply.
+how to read a reply. Replies and errors hold texts as they arrived: `app.py` cleans what a client is shown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import random
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
 
     from phone_number_mcp.connections import Connections
     from phone_number_mcp.settings import Account
-    from phone_number_mcp.text import Sanitizer
 
 MAX_REPLY_BYTES = 1024 * 1024
 """Of one reply's body, after decompression. A phone number takes about 1 KB, a page of fifty 50 KB."""
 MAX_TEXT = 10_000
-"""Characters of one text in a reply."""
+"""Characters of one text in a reply, as a client is shown it."""
 CLEANING_SECONDS = 30.0
 """How often connections that nobody uses are looked for."""
 MAX_DEPTH = 32
@@ -55,7 +54,7 @@ class Reply:
     Args:
         method: Of the request.
         status: The HTTP status.
-        body: The JSON, cleaned; None where there is none.
+        body: The JSON as it arrived, with texts that may hold anything; None where there is none.
         unreadable: Why there is no JSON where some was due; None if it was read, or if the body is empty.
         retry_after_seconds: As the platform said, if it did.
         request_id: The platform's name for this exchange, if it gave one.
@@ -116,7 +115,6 @@ class Api:
         base_url: Scheme, host and port, and a path if the platform is behind one.
         decipher: Returns the data of a reply, or raises what the platform means by it.
         timeout: Seconds that one call may take, from the look-up of the host to the last byte of the last answer.
-        sanitize: Applied to every text that comes back.
         app: A platform in this process, reached instead of the network.
     """
 
@@ -126,13 +124,11 @@ class Api:
         base_url: str,
         decipher: Callable[[Reply], Any],
         timeout: float,
-        sanitize: Sanitizer,
         app: ASGIApp | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self.decipher = decipher
         self._timeout = timeout
-        self._sanitize = sanitize
         self._app = app
         self._transport: httpx.AsyncBaseTransport | None = None
         self._connections: Connections | None = None
@@ -153,18 +149,15 @@ class Api:
             progress: Is told before each further try.
         """
         now = anyio.current_time()
-        return Call(self, account, now, now + self._timeout, self._sanitize, progress)
+        return Call(self, account, now, now + self._timeout, progress)
 
-    async def send(
-        self, request: Request, account: Account, deadline: float, sanitize: Sanitizer, trail: Trail
-    ) -> Reply:
+    async def send(self, request: Request, account: Account, deadline: float, trail: Trail) -> Reply:
         """Send a request, once, and return the answer as it was read, whatever its status.
 
         Args:
             request: What to send.
             account: Whose request it is.
             deadline: On the event loop's clock, in seconds.
-            sanitize: Applied to every text of the answer.
             trail: Notes what left.
         """
         import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
@@ -179,7 +172,11 @@ class Api:
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
-        target = f"{request.path}?{httpx.QueryParams(request.query)}" if request.query else request.path
+        query = {  # a value may be from a reply, and hold what cannot be encoded
+            name: value.encode(errors="replace").decode() if isinstance(value, str) else value
+            for name, value in (request.query or {}).items()
+        }
+        target = f"{request.path}?{httpx.QueryParams(query)}" if query else request.path
         transport = self._transport or self._open()
         started = time.perf_counter()
         sent = False
@@ -210,7 +207,7 @@ class Api:
                     await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
             log.debug("%s %s: %s", request.method, request.path, type(error).__name__)
-            raise self._lost(error, sent=sent, seconds=time.perf_counter() - started, sanitize=sanitize) from error
+            raise self._lost(error, sent=sent, seconds=time.perf_counter() - started) from error
         milliseconds = (time.perf_counter() - started) * 1000
         log.debug(
             "%s %s: %d, %d bytes, %.0f ms", request.method, request.path, response.status_code, len(raw), milliseconds
@@ -218,7 +215,7 @@ class Api:
         body = None
         if problem is None and raw:
             try:
-                body = _parse(raw, sanitize)
+                body = _parse(raw)
             except _UnreadableError as error:
                 problem = str(error)
         self.last = Reply(
@@ -227,12 +224,12 @@ class Api:
             body=body,
             unreadable=problem,
             retry_after_seconds=_retry_after(response.headers.get("retry-after")),
-            request_id=sanitize(response.headers.get("x-request-id", ""), 200) or None,
+            request_id=response.headers.get("x-request-id") or None,
             date=response.headers.get("date"),
         )
         return self.last
 
-    def _lost(self, error: Exception, *, sent: bool, seconds: float, sanitize: Sanitizer) -> ToolError:
+    def _lost(self, error: Exception, *, sent: bool, seconds: float) -> ToolError:
         """Return what it means that there is no whole answer."""
         import httpx  # noqa: PLC0415
 
@@ -243,7 +240,7 @@ class Api:
             return InvalidReply("The platform's answer is not HTTP as it should be")
         if sent:
             return Unreachable("The connection broke before the platform's answer was whole", outcome="unknown")
-        reason = sanitize(str(error), 200) or type(error).__name__
+        reason = str(error) or type(error).__name__
         return Unreachable(f"No connection to {self._base_url}: {reason}. Nothing was sent", outcome="not_applied")
 
     def _open(self) -> httpx.AsyncBaseTransport:
@@ -293,8 +290,7 @@ class Api:
             with anyio.fail_after(self._timeout):
                 await self._connections.open()
         except (httpx.HTTPError, OSError, UnicodeError) as error:
-            seconds = time.perf_counter() - started
-            raise self._lost(error, sent=False, seconds=seconds, sanitize=self._sanitize) from error
+            raise self._lost(error, sent=False, seconds=time.perf_counter() - started) from error
 
     async def __aenter__(self) -> Self:
         return self
@@ -339,14 +335,8 @@ class Call:
     _account: Account
     _started: float
     _deadline: float
-    _sanitize: Sanitizer
     _progress: Progress | None = None
     trail: Trail = field(default_factory=Trail)
-
-    def hiding(self, secrets: Iterable[str]) -> Call:
-        """Return the same call, with more secrets that no answer may show: those among its arguments."""
-        secrets = list(secrets)
-        return replace(self, _sanitize=self._sanitize.also(secrets)) if secrets else self
 
     def within(self, share: float) -> Call:
         """Return the same call with a share of the time that is left."""
@@ -434,7 +424,7 @@ class Call:
         return await retrying(attempt)
 
     async def _exchange(self, request: Request) -> Any:
-        reply = await self._api.send(request, self._account, self._deadline, self._sanitize, self.trail)
+        reply = await self._api.send(request, self._account, self._deadline, self.trail)
         if 300 <= reply.status < 400:  # noqa: PLR2004  (RFC 9110, section 15.4: redirection)
             # Following it would hand the credentials to another host.
             raise InvalidReply(
@@ -482,8 +472,8 @@ class _UnreadableError(Exception):
     """An answer that no client should be shown; the message says why."""
 
 
-def _parse(raw: bytes, sanitize: Sanitizer) -> Any:
-    """Return the JSON of a body, every text in it made safe to show.
+def _parse(raw: bytes) -> Any:
+    """Return the JSON of a body, as it arrived.
 
     Raises:
         _UnreadableError: It is no JSON, or JSON that would trouble whoever reads it next.
@@ -492,27 +482,24 @@ def _parse(raw: bytes, sanitize: Sanitizer) -> Any:
         value = json.loads(raw.decode("utf-8-sig", "replace"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise _UnreadableError("it is not JSON") from None
-    return _cleaned(value, sanitize, MAX_DEPTH)
+    _check(value, MAX_DEPTH)
+    return value
 
 
 def _no_constant(name: str) -> Any:
     raise _UnreadableError(f"it holds {name}, which is not JSON")
 
 
-def _cleaned(value: Any, sanitize: Sanitizer, depth: int) -> Any:
-    if isinstance(value, str):
-        return sanitize(value, MAX_TEXT)
-    if isinstance(value, dict | list) and depth == 0:
-        raise _UnreadableError("it is nested too deeply")
-    if isinstance(value, dict):
-        return {sanitize(key, MAX_TEXT): _cleaned(item, sanitize, depth - 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_cleaned(item, sanitize, depth - 1) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):  # 1e999
+def _check(value: Any, depth: int) -> None:
+    if isinstance(value, dict | list):
+        if depth == 0:
+            raise _UnreadableError("it is nested too deeply")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check(item, depth - 1)
+    elif (isinstance(value, float) and not math.isfinite(value)) or (
+        isinstance(value, int) and not -(2**63) <= value < 2**64
+    ):  # 1e999
         raise _UnreadableError("it holds a number that is out of range")
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise _UnreadableError("it holds a number that is out of range")
-    return value
 
 
 async def _read(response: httpx.Response) -> tuple[bytes, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import unquote
 
@@ -14,13 +15,14 @@ from mcp.shared.exceptions import MCPError
 from pydantic_core import to_json
 
 from phone_number_mcp import __version__
-from phone_number_mcp.api import TRIES
+from phone_number_mcp.api import MAX_TEXT, TRIES
 from phone_number_mcp.consent import Consent
-from phone_number_mcp.errors import CRASHES, Internal, ToolError
+from phone_number_mcp.errors import CRASHES, Failure, Internal, ToolError
+from phone_number_mcp.tool import Success, field_names
 from phone_number_mcp.transports import AfterResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from mcp.server.context import ServerRequestContext
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 HOMEPAGE = "https://github.com/phone-number-mcp/phone-number-mcp"
 MAX_ERROR_TEXT = 1_000
 """Characters of one text in an error."""
+FIXED = {"code", "retryable", "retry_after_seconds", "outcome", "http_status", "platform", "operation"}
+"""Fields of an error that hold no text from outside, and that an agent acts on, even if a secret looks the same."""
 LISTS_TTL_MS = 300_000
 """How long a client may keep a list: it changes only with the server's options, when the server is started anew."""
 RESOURCE = "phone-number://"
@@ -64,7 +68,7 @@ def build(settings: Settings, api: Api, writes: Writes, sanitize: Sanitizer) -> 
         settings: What to offer.
         api: The way to the platform.
         writes: Carries out what changes something.
-        sanitize: Applied to every text of an error.
+        sanitize: Applied to every result and every error.
     """
     app = _App(settings, api, writes, sanitize)
     platform = settings.platform
@@ -151,7 +155,8 @@ class _App:
         if tool is None:
             raise MCPError(code=types.INVALID_PARAMS, message=self._unknown_tool(params.name))
         progress = _Progress()
-        outcome = await self._attempt(tool, self._call(ctx, tool, params, progress), progress)
+        attempt = partial(self._call, ctx, tool, params, progress)
+        outcome = await self._attempt(tool, params.arguments or {}, attempt, progress)
         if isinstance(outcome, types.InputRequiredResult):
             return outcome
         # The same JSON twice: some clients show a model only the text, others only the structure.
@@ -159,9 +164,13 @@ class _App:
         return types.CallToolResult(content=[text], structured_content=outcome, is_error="error" in outcome)
 
     async def _call(
-        self, ctx: Context, tool: Tool[Any], params: types.CallToolRequestParams, progress: _Progress
-    ) -> dict[str, Any] | types.InputRequiredResult:
-        arguments = tool.read(params.arguments or {})
+        self,
+        ctx: Context,
+        tool: Tool[Any],
+        params: types.CallToolRequestParams,
+        progress: _Progress,
+        arguments: Arguments,
+    ) -> Success | types.InputRequiredResult:
         if tool.read_only:
             return await self._read(ctx, tool, arguments)
         account = self._settings.account()
@@ -172,32 +181,55 @@ class _App:
                 return question
         after = ctx.request if isinstance(ctx.request, AfterResponse) else None
         progress.handed_over = True
-        return (await self._writes.run(tool, arguments, account, after)).content()
+        return await self._writes.run(tool, arguments, account, after)
 
-    async def _read(self, ctx: Context, tool: Tool[Any], arguments: Arguments) -> dict[str, Any]:
+    async def _read(self, ctx: Context, tool: Tool[Any], arguments: Arguments) -> Success:
         call = self._api.call(
             self._settings.account(), lambda number, why: ctx.session.report_progress(number, TRIES, why)
         )
-        success = await tool.handler(call.hiding(arguments.secrets()), arguments)
-        return success.content()
+        return await tool.handler(call, arguments)
 
     async def _attempt(
-        self, tool: Tool[Any], attempt: Awaitable[T], progress: _Progress | None = None
-    ) -> T | dict[str, Any]:
-        """Return what an attempt comes to, or {"error"}: the one place where a failure becomes JSON to read."""
+        self,
+        tool: Tool[Any],
+        given: Mapping[str, Any],
+        attempt: Callable[[Arguments], Awaitable[Success | T]],
+        progress: _Progress | None = None,
+    ) -> dict[str, Any] | T:
+        """Return {"data"} or {"error"}: the one place where a result or a failure becomes JSON that is safe to read."""
+        secrets: list[str] = []
         try:
-            return await attempt
+            arguments = tool.read(given)
+            secrets = arguments.secrets()
+            outcome = await attempt(arguments)
+            if isinstance(outcome, Success):
+                return self._safe(outcome.content(), MAX_TEXT, secrets)
+            return outcome  # noqa: TRY300  (it belongs to what is tried)
         except ToolError as error:
             failed = error
         except MCPError:
             raise
         except CRASHES:
-            log.exception("%s failed", tool.name)
-            outcome: Outcome = "unknown" if progress and progress.handed_over else "not_applied"
-            failed = Internal(f"{tool.name} failed inside the server", outcome=outcome)
+            log.exception("%s failed", tool.name, extra={"secrets": secrets})
+            certainly: Outcome = "unknown" if progress and progress.handed_over else "not_applied"
+            failed = Internal(f"{tool.name} failed inside the server", outcome=certainly)
         failure = failed.failure(platform=self._platform.name, operation=tool.name, write=not tool.read_only)
         log.info("%s: %s", tool.name, failure.code)
-        return {"error": _safe(failure.model_dump(exclude_none=True), self._sanitize)}
+        return {"error": self._safe(failure.model_dump(exclude_none=True), MAX_ERROR_TEXT, secrets)}
+
+    def _safe(self, content: Mapping[str, Any], limit: int, secrets: list[str]) -> dict[str, Any]:
+        """Return a result or an error, cleaned and without secrets: its texts may be a platform's, or a caller's."""
+        sanitize = self._sanitize.also(secrets)
+        return {
+            name: value if name in FIXED else sanitize.json(value, limit, self._documented)
+            for name, value in content.items()
+        }
+
+    @cached_property
+    def _documented(self) -> frozenset[str]:
+        """The names of fields that are no secret, whatever the secrets are."""
+        models = [model for tool in self._platform.tools for model in (tool.arguments, tool.data)]
+        return frozenset[str]().union(*map(field_names, (Failure, *models)))
 
     def _unknown_tool(self, name: str) -> str:
         known = next((tool for tool in self._platform.tools if tool.name == name), None)
@@ -231,10 +263,7 @@ class _App:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown resource. Known is {RESOURCE}{{phone_number}}")
         number = unquote(params.uri.removeprefix(RESOURCE)).rstrip("/")
 
-        async def read() -> dict[str, Any]:
-            return await self._read(ctx, tool, tool.read({"phone_number": number}))
-
-        content = await self._attempt(tool, read())
+        content = await self._attempt(tool, {"phone_number": number}, partial(self._read, ctx, tool))
         if error := content.get("error"):
             fault = {"invalid_arguments", "not_found"}
             code = types.INVALID_PARAMS if error["code"] in fault else types.INTERNAL_ERROR
@@ -297,14 +326,3 @@ def _declare(tool: Tool[Any]) -> types.Tool:
             open_world_hint=True,
         ),
     )
-
-
-def _safe(value: Any, sanitize: Sanitizer) -> Any:
-    """Return JSON with every text in it made safe to show: an error may repeat what a caller wrote."""
-    if isinstance(value, str):
-        return sanitize(value, MAX_ERROR_TEXT)
-    if isinstance(value, dict):
-        return {key: _safe(item, sanitize) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_safe(item, sanitize) for item in value]
-    return value

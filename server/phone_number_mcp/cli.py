@@ -126,7 +126,6 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
                         base_url=settings.base_url,
                         decipher=platform.decipher,
                         timeout=options.timeout,
-                        sanitize=sanitize,
                         app=_embedded(platform) if options.sandbox else None,
                     ) as api,
                     Writes(
@@ -490,8 +489,8 @@ class _Formatter(logging.Formatter):
         self._sanitize = sanitize
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self._sanitize.redact(super().format(record))
-        return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
+        secrets = getattr(record, "secrets", ())  # those among the arguments of the call that crashed
+        return self._sanitize.also(secrets).lines(super().format(record))
 
 
 class _Stderr(logging.Handler):

@@ -40,6 +40,8 @@ RESERVED = "+14155550100"
 """A number that no operator gives out: https://www.nanpa.com/numbering/555-line-numbers."""
 PATIENCE_SECONDS = 10.0
 """For one check of the network."""
+MAX_SHOWN = 1_000
+"""Characters of what a check says."""
 SKEW_SECONDS = 300.0
 """How far this machine's clock may be off."""
 
@@ -117,8 +119,9 @@ async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> Async
         if settings.options.sandbox:
             yield Check("platform", ok=True, detail="simulated: no credentials, no network")
         else:
+            sanitize = Sanitizer(settings.secrets())  # what follows repeats the platform's words
             async for check in _platform(settings, environ):
-                yield check
+                yield replace(check, detail=sanitize(check.detail, MAX_SHOWN))
     yield _journal(settings)
     for entry in entries:
         yield _client(entry)
@@ -329,7 +332,6 @@ def _api(settings: Settings) -> Api:
         base_url=settings.base_url,
         decipher=settings.platform.decipher,
         timeout=min(PATIENCE_SECONDS, settings.options.timeout),
-        sanitize=Sanitizer(settings.secrets()),
     )
 
 

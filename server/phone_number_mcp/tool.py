@@ -166,6 +166,22 @@ class Data(BaseModel):
     """What it is, where that says more than its fields."""
 
 
+def field_names(model: type[BaseModel]) -> set[str]:
+    """Return the names of a model's fields, and of the models in it."""
+    names = set(model.model_fields)
+    for field in model.model_fields.values():
+        for inner in _models(field.annotation):
+            names |= field_names(inner)
+    return names
+
+
+def _models(annotation: Any) -> set[type[BaseModel]]:
+    """Return the models that an annotation names: `list[Agent] | None` is {Agent}."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return set().union(*map(_models, get_args(annotation)))
+
+
 A = TypeVar("A", bound=Arguments)
 
 

@@ -158,11 +158,23 @@ class DeleteArguments(Arguments):
 def _ids(binding: Any) -> str:
     """Return the agents of one field: an id, or a list of {agent_id, weight}."""
     if isinstance(binding, list):
-        return " and ".join(str(entry.get("agent_id", "?") if isinstance(entry, dict) else entry) for entry in binding)
-    return str(binding)
+        return " and ".join(
+            as_text(entry.get("agent_id", "?") if isinstance(entry, dict) else entry) for entry in binding
+        )
+    return as_text(binding)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def as_text(value: Any) -> str:
+    """Return a value of a reply as text. Its strings stay as they are: an escape would hide them from the cleaning."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {as_text(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(as_text, value))
+    return "" if value is None else str(value)
+
 
 _EXISTS = re.compile(r"\b(?:already (?:exists|in use|registered|taken|been)|exists already|duplicate)\b", re.IGNORECASE)
 _A_NUMBER = re.compile(r"\bnumber\b|\+[1-9][0-9]{6}", re.IGNORECASE)

@@ -24,6 +24,7 @@ from phone_number_mcp.platforms.numbers import (
     Page,
     UpdateArguments,
     WebAddress,
+    as_text,
     creating,
     find,
     lower,
@@ -422,7 +423,7 @@ def decipher(reply: Reply) -> dict[str, Any]:
         if not body and (reply.method != "DELETE" or reply.body is not None or reply.unreadable):
             raise reply.invalid("it is not the documented JSON object")
         return body
-    message = next((str(body[key]) for key in ("message", "error_message", "error", "detail") if body.get(key)), "")
+    message = next((as_text(body[key]) for key in ("message", "error_message", "error", "detail") if body.get(key)), "")
     raise reply.refusal(_meaning(reply, message), message)
 
 

@@ -21,6 +21,7 @@ from phone_number_mcp.platforms.numbers import (
     Page,
     UpdateArguments,
     WebAddress,
+    as_text,
     creating,
     find,
     lower,
@@ -395,7 +396,7 @@ def decipher(reply: Reply) -> dict[str, Any]:
 
 
 def _words(envelope: Mapping[str, Any], *, failed: bool) -> tuple[str, str]:
-    message, error = (str(envelope.get(key) or "") for key in ("message", "error"))
+    message, error = (as_text(envelope.get(key) or "") for key in ("message", "error"))
     if failed or not error:
         return message or error, error if message else ""
     return error, ""  # the 400 that says "success" has its reason in `error` alone

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from phone_number_mcp.api import ended
+from phone_number_mcp.e164 import PATTERN
 from phone_number_mcp.errors import (
     CRASHES,
     AlreadyExists,
@@ -246,7 +248,7 @@ class Writes:
         except ToolError as error:
             write.outcome = error
         except CRASHES:
-            log.exception("%s failed", write.tool.name)
+            log.exception("%s failed", write.tool.name, extra={"secrets": write.arguments.secrets()})
             write.outcome = _crashed(write)
         finally:
             self._in_flight.remove(write)
@@ -302,7 +304,8 @@ class Writes:
             await self._end(id_, crashed.write_outcome, code=crashed.code)
             raise
         else:
-            await self._end(id_, "applied", phone_number=self._platform.number_in(success.data))
+            number = self._platform.number_in(success.data) or ""
+            await self._end(id_, "applied", phone_number=number if re.fullmatch(PATTERN, number) else None)
             return success
         finally:
             self._sending.pop(id_, None)
@@ -332,7 +335,7 @@ class Writes:
         except CRASHES as error:
             if not call.trail.write_sent:
                 raise
-            log.exception("%s failed after it was sent", tool.name)
+            log.exception("%s failed after it was sent", tool.name, extra={"secrets": write.arguments.secrets()})
             lost = InvalidReply("The platform's answer could not be handled by this server")
             lost.__cause__ = error
         else:
