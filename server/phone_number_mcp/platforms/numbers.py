@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, InvalidReply, NotFound, ToolError
+from phone_number_mcp.text import cleaned
 from phone_number_mcp.tool import Arguments, Prompt
 
 # --- arguments --------------------------------------------------------------------------------------------------------
@@ -217,7 +218,14 @@ def _same(asked: Any, held: Any, *, loosely: bool = False) -> bool:
     if isinstance(asked, int | float) and isinstance(held, int | float):
         return abs(asked - held) <= _SAME_WEIGHT
     one, other = str(asked), str(held)  # a version may come back as "3"
-    return one == other or (loosely and one.lower().replace("_", "-") == other.lower().replace("_", "-"))
+    if loosely:
+        one, other = (text.lower().replace("_", "-") for text in (one, other))
+    return one == other or _as_shown(one) == _as_shown(other)
+
+
+def _as_shown(text: str) -> str:
+    """Return a text as people see it: a platform may drop what is hidden in it, and fold its white space."""
+    return " ".join(cleaned(text).split())
 
 
 async def find(pages: AsyncIterator[list[Any]], phone_number: str) -> dict[str, Any] | None:
