@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -72,6 +73,8 @@ LISTING_AGAIN = 1.5
 """Times as long as the numbers took to list are left for listing them again."""
 GRACE_SECONDS = 1.7
 """How long writes may go on when the server is told to end: after two seconds, clients kill it."""
+LAST_SECONDS = 0.1
+"""How long at the end to try to write down what was to be written down soon."""
 ACKNOWLEDGED_SECONDS = 2.0
 """How long the answer to a write that has ended may be on its way to the client."""
 POLL_SECONDS = 0.1
@@ -141,6 +144,8 @@ class Writes:
         self._in_flight: list[InFlightWrite] = []
         self._sending: dict[int, InFlightWrite] = {}
         """Of these, those that have a claim, by entry."""
+        self._to_acknowledge: set[int] = set()
+        """Entries of which the client has the answer, as long as that is not written down."""
         self._drained_by: float | None = None
         self._flushing = False
         self._tasks = anyio.create_task_group()
@@ -160,7 +165,16 @@ class Writes:
         finally:
             if self._opened is not None:
                 with anyio.CancelScope(shield=True):
+                    await self._write_the_rest(self._opened)
                     await self._opened.close()
+
+    async def _write_the_rest(self, journal: Journal) -> None:
+        """Write down at the end what was to be written down soon."""
+        deadline = anyio.current_time() + LAST_SECONDS
+        with suppress(JournalUnavailableError):
+            for id_ in list(self._to_acknowledge):
+                await journal.acknowledge(id_, deadline)
+            await journal.flush(deadline)
 
     async def drain(self) -> None:
         """Stop accepting writes; let in-flight ones finish, but not for long, however often one asks.
@@ -565,6 +579,7 @@ class Writes:
             after.add(partial(self._acknowledge_soon, id_))
 
     def _acknowledge_soon(self, id_: int) -> None:
+        self._to_acknowledge.add(id_)
         self._tasks.start_soon(self._acknowledge_now, id_)
 
     async def _acknowledge_now(self, id_: int) -> None:
@@ -573,6 +588,7 @@ class Writes:
         except JournalUnavailableError as error:
             log.warning("That a client was told of a write could not be written down yet: %s", error)
             self._flush_soon()
+        self._to_acknowledge.discard(id_)
 
     def _flush_soon(self) -> None:
         if not self._flushing:
