@@ -507,6 +507,39 @@ async def test_a_journal_that_is_locked_lets_nothing_out(
         assert "data" in content(await client.call_tool("create_phone_number", {"phone_number": "+14155550121"}))
 
 
+@pytest.mark.parametrize("key", [{}, {"idempotency_key": "joined"}])
+async def test_a_call_that_joins_one_in_flight_gets_the_truth_although_the_journal_is_locked(
+    connect: Connect, platform: Faulty, own_journal: dict[str, str], key: dict[str, str]
+) -> None:
+    answer = Held(0)
+    platform.fail(answer, commits=True)
+    results: list[dict[str, Any]] = []
+
+    async def create(wish: dict[str, Any]) -> None:
+        results.append(content(await client.call_tool("create_phone_number", wish)))
+
+    async with (
+        connect("--timeout", "4", env=credentials(platform.upstream)) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(create, WISH)
+        await answer.reached.wait()
+        database = sqlite3.connect(own_journal["PHONE_NUMBER_MCP_JOURNAL"], isolation_level=None)
+        database.execute("BEGIN EXCLUSIVE")
+        tasks.start_soon(create, WISH | key)
+        await client.list_tools()  # whatever was sent before this has been read
+        answer.release.set()
+        while len(results) < 2:
+            await anyio.lowlevel.checkpoint()
+        database.execute("ROLLBACK")
+        database.close()
+    first, second = results
+    assert first["data"] == second["data"]
+    assert first["data"]["phone_number"] == NUMBER
+    assert ("could not be written down" in second.get("warning", "")) is bool(key)
+    assert platform.posts == 1
+
+
 # --- limits ---
 
 

@@ -95,6 +95,8 @@ class InFlightWrite:
     outcome: Success | ToolError | None = None
     entry_id: int | None = None
     """The entry in the journal that the outcome tells of."""
+    key: str | None = None
+    """The idempotency key that its outcome uses up: its own, or that of a write that joined it."""
 
     async def result(self) -> Success:
         """Return the outcome once there is one, or raise it."""
@@ -108,7 +110,7 @@ class InFlightWrite:
         return (
             self.intent.fingerprint == other.intent.fingerprint
             and self.intent.credentials == other.intent.credentials
-            and self.intent.idempotency_key in {None, other.intent.idempotency_key}
+            and (self.key is None or other.key is None or self.key == other.key)
             and self.arguments.secrets() == other.arguments.secrets()
         )
 
@@ -205,7 +207,8 @@ class Writes:
         if self._api.ending:
             raise ended()
         call = self._api.call(account)
-        write = InFlightWrite(tool, arguments, call, self._intent(tool, arguments, account, call))
+        intent = self._intent(tool, arguments, account, call)
+        write = InFlightWrite(tool, arguments, call, intent, key=intent.idempotency_key)
         self._in_flight.append(write)
         self._tasks.start_soon(self._execute, write)
         try:
@@ -290,13 +293,14 @@ class Writes:
     async def _claim(self, write: InFlightWrite) -> Claimed | Taken | InFlightWrite:
         """Claim a write in the journal; where that cannot be done, return the same write of this process, if there is one."""
         limit = self._max_creates if write.tool.costs else None
+        same = next((other for other in self._sending.values() if write.repeats(other)), None)
         try:
             return await self._journal.claim(write.intent, write.call.deadline_after(CLAIMING), limit)
         except LimitExceededError as error:
             raise self._limit_reached(error.count) from None
         except JournalUnavailableError as error:
-            same = next((other for other in self._sending.values() if write.repeats(other)), None)
-            if same is not None and write.tool.creates:
+            if same is not None and write.tool.creates and write.repeats(same):
+                same.key = same.key or write.key
                 return same
             raise JournalUnavailable(f"{error}. Nothing was sent") from error
 
