@@ -109,14 +109,14 @@ async def test_a_fresh_sandbox_holds_three_numbers_and_every_field_the_models_na
 
 
 CODES = {
-    "+14155550150": ("platform_error", "outcome_unknown"),
+    "+14155550150": ("platform_error", "platform_error"),
     "+14155550151": ("rate_limited", "rate_limited"),
     "+14155550152": ("timeout", "outcome_unknown"),
     "+14155550153": ("unreachable", "outcome_unknown"),
     "+14155550154": ("not_found", None),
     "+14155550155": ("platform_error", "outcome_unknown"),
     "+14155550156": ("invalid_reply", "outcome_unknown"),
-    "+14155550157": ("platform_error", "outcome_unknown"),
+    "+14155550157": ("platform_error", "platform_error"),
     "+14155550158": ("invalid_reply", "outcome_unknown"),
     "+14155550159": ("rejected", "rejected"),
 }

@@ -85,7 +85,8 @@ class Slow:
         self.reached.set()
         try:
             await anyio.sleep(self.seconds)
-            await reply(200, envelope({"phone_number": NUMBER}))(request, stream)
+            number = request.json["phone_number"] if request.body else NUMBER
+            await reply(200, envelope({"phone_number": number}))(request, stream)
         finally:
             self.now -= 1
 

@@ -289,6 +289,7 @@ def _too_long() -> _RefusedError:
 class _Open:
     """A request without an answer."""
 
+    id: RequestId
     size: int
     """Of its line."""
     delivery: AfterResponse = field(default_factory=AfterResponse)
@@ -314,6 +315,7 @@ class _Requests:
         self._ends_at: float | None = None
         replies.changed = self._wake
         replies.answered = self._answered
+        replies.closing = self._refuse_the_unanswered
         self._source = _Source(fd, self._read)
 
     # --- what wakes it ---
@@ -421,7 +423,7 @@ class _Requests:
                 raise _invalid("a request with this id is under way already")
             if self._full:
                 raise _RefusedError(types.CONNECTION_CLOSED, "Too many requests are under way: not begun", message.id)
-            self._open[key] = _Open(len(line))
+            self._open[key] = _Open(message.id, len(line))
             self._open_bytes += len(line)
             self._waiting.append(message)
             return None
@@ -452,6 +454,12 @@ class _Requests:
             closed = types.ErrorData(code=types.CONNECTION_CLOSED, message="Connection closed: this was not begun")
             self._replies.put(types.JSONRPCError(jsonrpc="2.0", id=request.id, error=closed))
         self._waiting.clear()
+
+    def _refuse_the_unanswered(self) -> None:
+        """Answer requests whose handlers were cancelled at the end: the SDK may leave one without a response."""
+        closed = types.ErrorData(code=types.CONNECTION_CLOSED, message="Connection closed before this was answered")
+        for request in list(self._open.values()):
+            self._replies.put(types.JSONRPCError(jsonrpc="2.0", id=request.id, error=closed))
 
     def _running(self) -> int:
         return len(self._open) - len(self._waiting)
@@ -508,6 +516,8 @@ class _Replies:
         """Called when the client has read something, or has gone."""
         self.answered: Callable[[RequestId], AfterResponse | None] = lambda _id: None
         """Called with the id of a request when its answer goes out; returns who wants to know when it has."""
+        self.closing: Callable[[], None] = lambda: None
+        """Called once nothing more is answered."""
         self._deliveries: list[AfterResponse] = []
         """Of answers that the client has not taken yet."""
 
@@ -574,6 +584,7 @@ class _Replies:
 
     async def aclose(self) -> None:
         """Wait until the client has read everything, but not for long."""
+        self.closing()
         try:
             with anyio.move_on_after(_GLANCE_SECONDS if self._stopped else STALLED_SECONDS):
                 while self._sink.pending and self.stalled_for(self._loop.time()) < STALLED_SECONDS:
