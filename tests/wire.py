@@ -32,14 +32,16 @@ class RawClient:
 
     @classmethod
     @asynccontextmanager
-    async def started(cls, command: list[str], env: Mapping[str, str]) -> AsyncIterator[RawClient]:
+    async def started(
+        cls, command: list[str], env: Mapping[str, str], *, patience: float = PATIENCE
+    ) -> AsyncIterator[RawClient]:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
         with TemporaryFile() as log:
             async with await anyio.open_process(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=inherited | dict(env)
             ) as process:
                 client = cls(process)
-                with anyio.fail_after(PATIENCE):
+                with anyio.fail_after(patience):
                     yield client
                     await client.end()
             log.seek(0)
