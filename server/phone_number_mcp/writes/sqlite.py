@@ -58,6 +58,7 @@ SELECT count(*) FROM writes
 WHERE platform = :platform AND tenant = :tenant AND operation = :operation AND started_at >= :midnight
     AND outcome IS NOT 'not_applied'
 """
+_SAME = "SELECT (SELECT value FROM about WHERE name = 'id'), (SELECT coalesce(max(id), 0) FROM writes)"
 _CLAIM = f"""
 INSERT INTO writes (platform, address, tenant, owner, operation, phone_number, fingerprint, idempotency_key, started_at,
     started_tick, budget, chosen, key_claim, subject_claim)
@@ -69,6 +70,18 @@ ON CONFLICT DO NOTHING RETURNING id
 _EXPIRE = f"""
 UPDATE writes SET key_claim = NULL
 WHERE {_SCOPE} AND key_claim = :key AND started_at < :since AND outcome = 'applied'
+"""  # noqa: S608  (constants)
+# What the rows say, and what the indexes over them say: damage to an index must not hide a claim, or a write of today.
+_BY_ROW = """
+SELECT count(*) FILTER (WHERE key_claim = :key AND address = :address),
+    count(*) FILTER (WHERE subject_claim = :subject AND address = :address),
+    count(*) FILTER (WHERE operation = :operation AND started_at >= :midnight AND outcome IS NOT 'not_applied')
+FROM writes NOT INDEXED WHERE platform = :platform AND tenant = :tenant
+"""
+_BY_INDEX = f"""
+SELECT (SELECT count(*) FROM writes INDEXED BY writes_by_key WHERE {_SCOPE} AND key_claim = :key),
+    (SELECT count(*) FROM writes INDEXED BY writes_by_subject WHERE {_SCOPE} AND subject_claim = :subject),
+    ({_TODAY.replace("FROM writes", "FROM writes INDEXED BY writes_by_day")})
 """  # noqa: S608  (constants)
 _END = """
 UPDATE writes SET outcome = :outcome, code = :code, ended_at = :now, ended_tick = :tick,
@@ -233,6 +246,7 @@ class SqliteJournal:
         connection = database.connection
         try:
             database.begin(writes=writes)
+            self._check_the_same(database)
             written = self._write_down(connection) if writes else ()
             result = operation(database)
             connection.execute("COMMIT")
@@ -304,8 +318,13 @@ class SqliteJournal:
             return error.errno == errno.ENOTDIR
 
     def _check_the_same(self, database: Database) -> None:
-        newest = database.connection.execute("SELECT coalesce(max(id), 0) FROM writes").fetchone()[0]
-        if self._journal_id is not None and (database.id != self._journal_id or newest < self._last_id):
+        """Refuse a file that took the place of the one that was used before, also under the open connection.
+
+        Raises:
+            JournalUnavailableError: It is another journal, or lacks what this process has seen.
+        """
+        id_, newest = database.connection.execute(_SAME).fetchone()
+        if self._journal_id is not None and (id_ != self._journal_id or newest < self._last_id):
             raise JournalUnavailableError(
                 f"The journal {database.path} was replaced by another or an older one while the server ran. Restore it"
             )
@@ -361,6 +380,7 @@ class SqliteJournal:
             "limit": limit,
         }
         connection = database.connection
+        self._check_indexes(connection, values)
         self._keep_lock(connection)
         self._take_over_version_1(connection, values)
         connection.execute(_EXPIRE, values | {"since": values["now"] - KEY_DAYS * _DAY})
@@ -380,6 +400,17 @@ class SqliteJournal:
                 {"key": intent.idempotency_key, "id": found.id},
             )
         return Taken(found, "subject", self._warning)
+
+    @staticmethod
+    def _check_indexes(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
+        """Refuse a file that was damaged since it was opened, where that would let a write out twice.
+
+        Raises:
+            sqlite3.DatabaseError: The rows and the indexes do not agree.
+        """
+        by_row, by_index = (connection.execute(each, values).fetchone() for each in (_BY_ROW, _BY_INDEX))
+        if by_row != by_index:
+            raise sqlite3.DatabaseError("it is damaged: its rows and its indexes do not agree")
 
     def _keep_lock(self, connection: sqlite3.Connection) -> None:
         """See that this process is known to be alive, and that nothing of it is open which was never sent."""
