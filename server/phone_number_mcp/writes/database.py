@@ -238,21 +238,33 @@ def connect(path: Path, mode: Literal["rw", "ro"]) -> sqlite3.Connection:
 
 
 def snapshot(path: Path, tick: Callable[[], float] = time.monotonic) -> sqlite3.Connection:
-    """Return a copy in memory of what a journal holds, in today's schema. The file stays as it is.
+    """Return a copy in memory of what a journal holds, in today's schema.
+
+    The file stays as it is, unless a process ended in the middle of a commit: that is rolled back, as any server would
+    (https://www.sqlite.org/rescode.html#readonly_rollback).
 
     Raises:
         sqlite3.Error: It cannot be read.
         JournalUnavailableError: Its schema is newer.
     """
     copy = sqlite3.connect(MEMORY, isolation_level=None)
-    with closing(connect(path, "ro")) as database:
-        _refuse_newer(database, path)
-        database.backup(copy)
+    try:
+        _back_up(path, "ro", copy)
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+        _back_up(path, "rw", copy)
     if not _tables(copy):
         _run(copy, _SCHEMA)
     elif "subject_claim" not in _columns(copy):
         _migrate_from_1(copy, time.time(), tick())
     return copy
+
+
+def _back_up(path: Path, mode: Literal["rw", "ro"], copy: sqlite3.Connection) -> None:
+    with closing(connect(path, mode)) as database:
+        _refuse_newer(database, path)
+        database.backup(copy)
 
 
 def problem(place: str) -> str | None:

@@ -489,7 +489,7 @@ def _entry(row: tuple[Any, ...], clock: Clock, alive: Callable[[str], bool]) -> 
 
 
 def entries(place: str, *, unresolved: bool = False) -> list[Entry]:
-    """Return what a journal on disk holds, the newest first. Nothing is written.
+    """Return what a journal on disk holds, the newest first. Nothing is written; see `database.snapshot`.
 
     Args:
         place: A path.
