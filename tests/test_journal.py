@@ -333,6 +333,13 @@ async def test_a_commit_that_was_cut_off_hides_no_key(
     if rollback == "gone":
         beside.unlink()
     env |= {"PHONE_NUMBER_MCP_JOURNAL": str(place)}
+    if rollback == "whole":
+        shown_from = tmp_path / "shown"
+        shutil.copytree(cut, shown_from)
+        elsewhere = {"PHONE_NUMBER_MCP_JOURNAL": str(shown_from / journal.name)}
+        status, shown, said = await command_line("journal", "--json", env=elsewhere)
+        assert (status, said) == (0, "")
+        assert USED["phone_number"] in shown
     async with servers(env) as (client,):
         if rollback == "whole":
             await has_recovered(client, platform)
