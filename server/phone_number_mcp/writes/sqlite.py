@@ -71,18 +71,6 @@ _EXPIRE = f"""
 UPDATE writes SET key_claim = NULL
 WHERE {_SCOPE} AND key_claim = :key AND started_at < :since AND outcome = 'applied'
 """  # noqa: S608  (constants)
-# What the rows say, and what the indexes over them say: damage to an index must not hide a claim, or a write of today.
-_BY_ROW = """
-SELECT count(*) FILTER (WHERE key_claim = :key AND address = :address),
-    count(*) FILTER (WHERE subject_claim = :subject AND address = :address),
-    count(*) FILTER (WHERE operation = :operation AND started_at >= :midnight AND outcome IS NOT 'not_applied')
-FROM writes NOT INDEXED WHERE platform = :platform AND tenant = :tenant
-"""
-_BY_INDEX = f"""
-SELECT (SELECT count(*) FROM writes INDEXED BY writes_by_key WHERE {_SCOPE} AND key_claim = :key),
-    (SELECT count(*) FROM writes INDEXED BY writes_by_subject WHERE {_SCOPE} AND subject_claim = :subject),
-    ({_TODAY.replace("FROM writes", "FROM writes INDEXED BY writes_by_day")})
-"""  # noqa: S608  (constants)
 _END = """
 UPDATE writes SET outcome = :outcome, code = :code, ended_at = :now, ended_tick = :tick,
     phone_number = coalesce(phone_number, :number),
@@ -380,7 +368,7 @@ class SqliteJournal:
             "limit": limit,
         }
         connection = database.connection
-        self._check_indexes(connection, values)
+        database.check()
         self._keep_lock(connection)
         self._take_over_version_1(connection, values)
         connection.execute(_EXPIRE, values | {"since": values["now"] - KEY_DAYS * _DAY})
@@ -400,17 +388,6 @@ class SqliteJournal:
                 {"key": intent.idempotency_key, "id": found.id},
             )
         return Taken(found, "subject", self._warning)
-
-    @staticmethod
-    def _check_indexes(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
-        """Refuse a file that was damaged since it was opened, where that would let a write out twice.
-
-        Raises:
-            sqlite3.DatabaseError: The rows and the indexes do not agree.
-        """
-        by_row, by_index = (connection.execute(each, values).fetchone() for each in (_BY_ROW, _BY_INDEX))
-        if by_row != by_index:
-            raise sqlite3.DatabaseError("it is damaged: its rows and its indexes do not agree")
 
     def _keep_lock(self, connection: sqlite3.Connection) -> None:
         """See that this process is known to be alive, and that nothing of it is open which was never sent."""
