@@ -193,6 +193,22 @@ async def test_answers_that_nobody_asked_for_are_passed_over(raw: Open) -> None:
         assert (await client.receive())["id"] == "next"
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [b"", b', "result": "yes"', b', "error": "no"', b', "result": {"action": "accept", "action": "decline"}'],
+)
+async def test_a_malformed_answer_ends_the_wait_for_it(raw: Open, upstream: Upstream, rest: bytes) -> None:
+    async with raw("--confirm", "always", env=credentials(upstream)) as client:
+        await client.initialize(elicitation={})
+        call = await client.send_call("create_phone_number", {"phone_number": "+14155550120"})
+        question = await client.receive()
+        await client.send_line(b'{"jsonrpc": "2.0", "id": %d%s}' % (question["id"], rest))
+        refusal = await client.receive()
+        assert (refusal["id"], refusal["error"]["code"]) == (None, -32600)
+        assert (await client.response(call))["result"]["structuredContent"]["error"]["code"] == "declined"
+    assert upstream.requests == []
+
+
 async def test_two_requests_with_one_id_are_not_both_run(raw: Open, upstream: Upstream) -> None:
     upstream.answer = Slow(0.3)
     async with raw(env=credentials(upstream)) as client:

@@ -80,11 +80,11 @@ class RawClient:
         """Call a tool without waiting, and return the request's id."""
         return await self._request("tools/call", {"name": tool, "arguments": arguments})
 
-    async def initialize(self) -> dict[str, Any]:
-        """Do the handshake of the era up to 2025-11-25."""
+    async def initialize(self, **capabilities: Any) -> dict[str, Any]:
+        """Do the handshake of the era up to 2025-11-25, as a client with the given capabilities."""
         client = {"name": "raw", "version": "0"}
         response = await self.ask(
-            "initialize", {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": client}
+            "initialize", {"protocolVersion": HANDSHAKE, "capabilities": capabilities, "clientInfo": client}
         )
         await self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return response

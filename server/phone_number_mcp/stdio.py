@@ -22,7 +22,7 @@ from collections import deque
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypedDict, TypeGuard
 
 import anyio
 import mcp_types as types
@@ -109,18 +109,26 @@ class Stdio:
 # --- one line ---------------------------------------------------------------------------------------------------------
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """A line that is no message; the client is told why.
 
     Args:
         code: JSON-RPC's.
         message: What is wrong.
         id: Of the request, where it can be told and nothing else would be taken for its answer.
+        answers: The id of the server's own request to which the line is a malformed answer, where it can be told.
     """
 
-    def __init__(self, code: int, message: str, id: RequestId | None = None) -> None:  # noqa: A002  (JSON-RPC's word)
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        id: RequestId | None = None,  # noqa: A002  (JSON-RPC's word)
+        answers: RequestId | None = None,
+    ) -> None:
         super().__init__(message)
         self.error = types.JSONRPCError(jsonrpc="2.0", id=id, error=types.ErrorData(code=code, message=message))
+        self.answers = answers
 
 
 def parse(line: bytes) -> types.JSONRPCMessage:
@@ -130,7 +138,7 @@ def parse(line: bytes) -> types.JSONRPCMessage:
     UTF-8) is refused, for one of them may be what a person was shown before the purchase.
 
     Raises:
-        _RefusedError: It is none; -32700 and -32600 as in https://www.jsonrpc.org/specification#error_object.
+        RefusedError: It is none; -32700 and -32600 as in https://www.jsonrpc.org/specification#error_object.
     """
     if sum(map(line.count, (b"[", b"{", b","))) > MAX_PARTS:
         raise _invalid(f"a message may have {MAX_PARTS:,} parts at most")
@@ -139,15 +147,15 @@ def parse(line: bytes) -> types.JSONRPCMessage:
         if _ESCAPED_SURROGATE.search(line):
             value = _without_surrogates(value)
     except UnicodeDecodeError:
-        raise _RefusedError(types.PARSE_ERROR, "Parse error: not UTF-8", _id_in(line)) from None
+        raise RefusedError(types.PARSE_ERROR, "Parse error: not UTF-8", **_id_in(line)) from None
     except json.JSONDecodeError as error:
-        raise _RefusedError(types.PARSE_ERROR, f"Parse error: {error.msg}, at character {error.pos}") from None
+        raise RefusedError(types.PARSE_ERROR, f"Parse error: {error.msg}, at character {error.pos}") from None
     except _AmbiguousError as error:
-        raise _RefusedError(error.code, str(error), _id_in(line)) from None
+        raise RefusedError(error.code, str(error), **_id_in(line)) from None
     except RecursionError:
-        raise _RefusedError(types.PARSE_ERROR, "Parse error: nested too deeply") from None
+        raise RefusedError(types.PARSE_ERROR, "Parse error: nested too deeply") from None
     except ValueError:  # https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation
-        raise _RefusedError(types.PARSE_ERROR, "Parse error: a number has too many digits", _id_in(line)) from None
+        raise RefusedError(types.PARSE_ERROR, "Parse error: a number has too many digits", **_id_in(line)) from None
     return _message(value)
 
 
@@ -188,33 +196,44 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-def _id_in(line: bytes) -> RequestId | None:
-    """Return the id of a request that is refused, if it can be told beyond doubt."""
+class _Ids(TypedDict, total=False):
+    id: RequestId
+    answers: RequestId
+
+
+def _id_in(line: bytes) -> _Ids:
+    """Return the id of a message that is refused, as `RefusedError` takes it, if it can be told beyond doubt."""
     if len(re.findall(rb'"id"\s*:', line)) != 1:
-        return None
+        return {}
     with suppress(ValueError, RecursionError):
         value = json.loads(
             line.decode(errors="replace"), parse_int=lambda digits: int(digits) if len(digits) <= _ID_DIGITS else None
         )
-        id_ = value.get("id") if isinstance(value, dict) and "method" in value else None
+        id_ = value.get("id") if isinstance(value, dict) else None
         if isinstance(id_, str):
-            return _SURROGATE.sub("\ufffd", id_)
-        return id_ if isinstance(id_, int) and not isinstance(id_, bool) else None
-    return None
+            id_ = _SURROGATE.sub("\ufffd", id_)
+        if _is_id(id_):
+            return {"id": id_} if "method" in value else {"answers": id_}
+    return {}
+
+
+def _is_id(value: Any) -> TypeGuard[RequestId]:
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _message(value: Any) -> types.JSONRPCMessage:
     if not isinstance(value, dict):
         raise _invalid("MCP has no batches; send one message a line" if isinstance(value, list) else "not an object")
+    id_ = value.get("id")
+    answers = id_ if "method" not in value and _is_id(id_) else None
     if value.get("jsonrpc") != "2.0":
-        raise _invalid('"jsonrpc" must be "2.0"')
+        raise _invalid('"jsonrpc" must be "2.0"', answers=answers)
     if "method" not in value:
         try:
             return types.jsonrpc_message_adapter.validate_python(value, by_name=False)
         except ValidationError:
-            raise _invalid("neither a request nor an answer") from None
-    id_ = value.get("id")
-    if "id" in value and (not isinstance(id_, str | int) or isinstance(id_, bool)):
+            raise _invalid("neither a request nor an answer", answers=answers) from None
+    if "id" in value and not _is_id(id_):
         raise _invalid('"id" must be a string or an integer')
     if not isinstance(value["method"], str):
         raise _invalid('"method" must be a string', id_)
@@ -226,8 +245,8 @@ def _message(value: Any) -> types.JSONRPCMessage:
     return types.JSONRPCRequest(jsonrpc="2.0", id=id_, **given)
 
 
-def _invalid(what: str, id_: RequestId | None = None) -> _RefusedError:
-    return _RefusedError(types.INVALID_REQUEST, f"Invalid Request: {what}", id_)
+def _invalid(what: str, id_: RequestId | None = None, answers: RequestId | None = None) -> RefusedError:
+    return RefusedError(types.INVALID_REQUEST, f"Invalid Request: {what}", id_, answers)
 
 
 def _line(message: types.JSONRPCMessage) -> bytes:
@@ -256,7 +275,7 @@ class _Lines:
         """Return the next whole line; None if there is none.
 
         Raises:
-            _RefusedError: The line that has begun is too long; said once.
+            RefusedError: The line that has begun is too long; said once.
         """
         while (end := self._buffer.find(b"\n", self._searched)) >= 0:
             line = bytes(memoryview(self._buffer)[:end])
@@ -265,7 +284,7 @@ class _Lines:
             if self._skipping:
                 self._skipping = False
             elif len(line) > MAX_LINE_BYTES:
-                raise _too_long()
+                raise too_long()
             elif line.strip():
                 return line
         self._searched = len(self._buffer)
@@ -274,11 +293,12 @@ class _Lines:
             self._searched = 0
             if not self._skipping:
                 self._skipping = True
-                raise _too_long()
+                raise too_long()
         return None
 
 
-def _too_long() -> _RefusedError:
+def too_long() -> RefusedError:
+    """Return the refusal of a message above `MAX_LINE_BYTES`."""
     return _invalid(f"a message may have {MAX_LINE_BYTES // 1024 // 1024} MiB at most")
 
 
@@ -407,10 +427,11 @@ class _Requests:
                 if line is None:
                     self._source.resume()
                     return None
-                if (message := self._take_in(line)) is not None:
-                    return message
-            except _RefusedError as refused:
-                self._refuse(refused)
+                message = self._take_in(line)
+            except RefusedError as refused:
+                message = self._refuse(refused)
+            if message is not None:
+                return message
         return None
 
     def _take_in(self, line: bytes) -> SessionMessage | None:
@@ -422,7 +443,7 @@ class _Requests:
                 # With that id, the refusal would be taken for the answer to the first: a purchase, perhaps.
                 raise _invalid("a request with this id is under way already")
             if self._full:
-                raise _RefusedError(types.CONNECTION_CLOSED, "Too many requests are under way: not begun", message.id)
+                raise RefusedError(types.CONNECTION_CLOSED, "Too many requests are under way: not begun", message.id)
             self._open[key] = _Open(message.id, len(line))
             self._open_bytes += len(line)
             self._waiting.append(message)
@@ -433,11 +454,19 @@ class _Requests:
         """Whether nothing moves although the client reads: what is under way may wait for an answer further back."""
         return self._loop.time() - self._moved_at >= JAMMED_SECONDS
 
-    def _refuse(self, refused: _RefusedError) -> None:
+    def _refuse(self, refused: RefusedError) -> SessionMessage | None:
+        """Tell the client why a line is refused; return what the SDK should be given in its place.
+
+        If the line is a malformed answer, that is an error for the same id: whoever waits for the answer stops waiting. The
+        SDK ignores an answer that nobody waits for.
+        """
         log.debug("refused a line: %s", refused)
         if refused.error.id is not None and coerce_request_id(refused.error.id) in self._open:
             refused.error.id = None
         self._replies.put(refused.error)
+        if refused.answers is None:
+            return None
+        return SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=refused.answers, error=refused.error.error))
 
     def _refuse_the_rest(self, more: bytes = b"") -> None:
         """Tell of each request that was not begun, and will not be."""
@@ -448,7 +477,7 @@ class _Requests:
                 if line is None:
                     break
                 self._take_in(line)
-            except _RefusedError as refused:
+            except RefusedError as refused:
                 self._refuse(refused)
         for request in self._waiting:
             closed = types.ErrorData(code=types.CONNECTION_CLOSED, message="Connection closed: this was not begun")
