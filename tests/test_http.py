@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -20,6 +21,7 @@ from mcp_types import ElicitResult
 
 from conftest import KEY, SECRET, command, credentials
 from faulty import Faulty, Held
+from phone_number_mcp.stdio import MAX_LINE_BYTES
 from phone_number_mcp.writes.journal import Entry
 from phone_number_mcp.writes.sqlite import entries
 from test_consent import Person
@@ -177,6 +179,56 @@ async def test_a_page_that_calls_by_another_name_is_refused(own_journal: dict[st
             assert response.status_code == status, headers
         assert (await client.post(served.url, json=get(1), headers=ACCEPT)).status_code == 200
         assert (await client.get(served.url.removesuffix("/mcp"))).status_code == 404
+
+
+CALL = (
+    b'{"jsonrpc": "2.0", "id": 77, "method": "tools/call", "params": {"name": "create_phone_number", '
+    b'"arguments": {"phone_number": "+14155550120"%s}}}'
+)
+
+
+REFUSED: list[tuple[bytes, int, int, int | None, str]] = [
+    (CALL % b', "phone_number": "+14155550121"', 400, -32600, 77, '"phone_number" is there twice'),
+    (CALL % b', "nickname": NaN', 400, -32700, 77, "NaN"),
+    (CALL % b', "nickname": "\xff"', 400, -32700, 77, "not UTF-8"),
+    (CALL % (b', "x": [1' + b",1" * 50_000 + b"]"), 400, -32600, None, "50,000 parts"),
+    (CALL % (b', "x": ' + b"[" * 40_000), 400, -32700, None, "nested too deeply"),
+    (CALL % (b', "nickname": "' + b"x" * MAX_LINE_BYTES + b'"'), 413, -32600, None, "4 MiB"),
+    (b"[%s]" % (CALL % b""), 400, -32600, None, "no batches"),
+    (b"", 400, -32700, None, "Parse error"),
+]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_what_stdio_refuses_is_refused_and_nothing_is_sent(
+    own_journal: dict[str, str], platform: Faulty, chunked: bool
+) -> None:
+    async def chunks(body: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 65536):
+            yield body[start : start + 65536]
+
+    async with (
+        serving(own_journal, "http", **credentials(platform.upstream)) as served,
+        httpx.AsyncClient(headers=ACCEPT | {"content-type": "application/json"}) as client,
+    ):
+        for body, status, code, id_, why in REFUSED:
+            response = await client.post(served.url, content=chunks(body) if chunked else body)
+            assert (response.status_code, response.headers["content-type"]) == (status, "application/json"), why
+            refusal = response.json()
+            assert (refusal["jsonrpc"], refusal["id"], refusal["error"]["code"]) == ("2.0", id_, code), why
+            assert why in refusal["error"]["message"]
+        assert (await client.post(served.url, json=get(1))).status_code == 200
+    assert platform.methods == ["GET"]
+    assert b"Traceback" not in served.stderr
+
+
+async def test_a_message_is_served_up_to_the_limit(own_journal: dict[str, str]) -> None:
+    async with serving(own_journal, "http", "--sandbox") as served, httpx.AsyncClient() as client:
+        body = json.dumps(get(1)).encode()
+        body += b" " * (MAX_LINE_BYTES - len(body))
+        headers = ACCEPT | {"content-type": "application/json"}
+        assert (await client.post(served.url, content=body, headers=headers)).status_code == 200
+        assert (await client.post(served.url, content=body + b" ", headers=headers)).status_code == 413
 
 
 @pytest.mark.parametrize(

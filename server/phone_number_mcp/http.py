@@ -17,15 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.responses import Response
+
+from phone_number_mcp.stdio import MAX_LINE_BYTES, RefusedError, parse, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mcp.server.lowlevel import Server
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PATH = "/mcp"
 LAST_SECONDS = 1
 """How long requests may go on once the process is told to end, and the writes have settled."""
+
+log = logging.getLogger(__name__)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -84,7 +90,7 @@ class Http:
         )
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it tells of each request that is cut at the end
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=LAST_SECONDS
+            _Checked(app), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=LAST_SECONDS
         )
         self._server = _Server(config)
         self._server.should_exit = self._stopped
@@ -103,6 +109,57 @@ class Http:
         self._stopped = True
         if self._server is not None:
             self._server.should_exit = True
+
+
+class _Checked:
+    """An application that is given only messages that stdio would take: one parser reads what another would read differently.
+
+    What is refused is answered with JSON-RPC's error as JSON, and status 400; 413 if it is too large.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI has it."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        body = await _body(receive)
+        if body is None:
+            return
+        try:
+            if len(body) > MAX_LINE_BYTES:
+                raise too_long()
+            parse(body)
+        except RefusedError as refused:
+            log.debug("refused a message: %s", refused)
+            content = refused.error.model_dump_json(by_alias=True, exclude_unset=True)
+            status = 413 if len(body) > MAX_LINE_BYTES else 400
+            await Response(content, status, media_type="application/json")(scope, receive, send)
+            return
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()
+
+        await self._app(scope, replay, send)
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the body of a request; of one that is too large, just more than the limit; None if the client has gone.
+
+    The rest of what is too large is read as well, but not kept: a client that is still sending would not see the answer.
+    """
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        if len(body) <= MAX_LINE_BYTES:
+            body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 class _Server(uvicorn.Server):
