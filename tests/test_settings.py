@@ -28,6 +28,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "tools": None,
         "allow_delete": False,
         "confirm": "never",
+        "confirm_timeout": 45.0,
         "max_creates": None,
         "journal": None,
         "timeout": 25.0,
@@ -44,6 +45,7 @@ def test_each_option_is_a_variable_too_and_the_option_wins() -> None:
         "PHONE_NUMBER_MCP_TOOLS": "get_phone_number, create_phone_number",
         "PHONE_NUMBER_MCP_ALLOW_DELETE": "yes",
         "PHONE_NUMBER_MCP_CONFIRM": "Always",
+        "PHONE_NUMBER_MCP_CONFIRM_TIMEOUT": "90",
         "PHONE_NUMBER_MCP_MAX_CREATES": "3",
         "PHONE_NUMBER_MCP_JOURNAL": "~/journal",
         "PHONE_NUMBER_MCP_TIMEOUT": "7.5",
@@ -56,6 +58,7 @@ def test_each_option_is_a_variable_too_and_the_option_wins() -> None:
         "tools": ("get_phone_number", "create_phone_number"),
         "allow_delete": True,
         "confirm": "always",
+        "confirm_timeout": 90.0,
         "max_creates": 3,
         "journal": "~/journal",
         "timeout": 3.0,
@@ -225,7 +228,16 @@ def test_a_journal_elsewhere_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("max_creates", "-1"), ("max_creates", "many"), ("confirm", "sometimes")]
+    ("option", "value"),
+    [
+        ("max_creates", "-1"),
+        ("max_creates", "many"),
+        ("confirm", "sometimes"),
+        ("confirm_timeout", "0.5"),
+        ("confirm_timeout", "601"),
+        ("confirm_timeout", "nan"),
+        ("confirm_timeout", "never"),
+    ],
 )
 def test_a_guard_that_is_not_understood_stops_the_start(option: str, value: str) -> None:
     (fault,) = faults({option: value}, {})

@@ -120,7 +120,10 @@ class _App:
     def __init__(self, settings: Settings, api: Api, writes: Writes, sanitize: Sanitizer) -> None:
         self._settings = settings
         self._writes = writes
-        self._consent = Consent(settings.platform.title, sanitize)
+        options = settings.options
+        self._consent = Consent(
+            settings.platform.title, sanitize, simulated=options.sandbox, timeout=options.confirm_timeout
+        )
         self._platform = settings.platform
         self._api = api
         self._sanitize = sanitize

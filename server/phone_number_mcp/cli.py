@@ -454,6 +454,7 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     add("--tools", metavar="A,B", help="exactly these tools")
     add("--allow-delete", action="store_const", const="true", help="the tool that releases a number, too")
     add("--confirm", metavar="WHEN", help="never (default), or always: ask the person before every write")
+    add("--confirm-timeout", metavar="SECONDS", help="for the person's answer (default: 45)")
     add("--max-creates", metavar="N", help="how many numbers may be created a day")
     add("--timeout", metavar="SECONDS", help="for one tool call (default: 25)")
     add("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: warning)")

@@ -262,7 +262,7 @@ class Declined(ToolError):  # noqa: N818
     """The user said no, or could not be asked although `--confirm always` wants it."""
 
     code = "declined"
-    when = "`--confirm always`, and the user said no or could not be asked. Nothing was sent."
+    when = "`--confirm always`, and the user said no, did not answer in time or could not be asked. Nothing was sent."
     hint = "Nothing was sent. Do not ask again by calling again; talk to the user."
     outcome = "not_applied"
 

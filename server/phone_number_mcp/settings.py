@@ -57,6 +57,14 @@ class Options(BaseModel):
         Literal["never", "always"],
         Field(description="`always`: before every write the server asks the person itself, whatever the model says."),
     ] = "never"
+    confirm_timeout: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=600,
+            description="Seconds that the person may take before the call is `declined`; not counted in `--timeout`.",
+        ),
+    ] = 45.0
     max_creates: Annotated[
         int | None,
         Field(ge=0, description="How many numbers may be created a day (UTC) and platform. Default: no limit."),
