@@ -21,24 +21,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import account, writes
+from money import COMMITS, FAULTS, KEYS, NICKNAMES, ON_ITS_WAY, REFUSED, Agent, check, wish
 from phone_number_mcp.api import Api, Message
-from phone_number_mcp.errors import AlreadyExists, ToolError
+from phone_number_mcp.errors import ToolError
 from phone_number_mcp.platforms import Platform, load
 from phone_number_mcp.tool import Success
 from upstream import envelope
 
-FAULTS = ["none", "500", "502", "503", "429", "400", "drop", "html", "error 200", "hang"]
-ON_ITS_WAY = {"502", "drop", "hang"}
-"""Faults after which a write may still be on its way; with the others, the platform itself has answered."""
 NUMBERS = ["+14155550120", "+14155550121"]
 
 creates = st.fixed_dictionaries(
     {
         "number": st.sampled_from(NUMBERS),
-        "nickname": st.sampled_from(["Front", "Back"]),
-        "key": st.sampled_from([None, "key one", "key two"]),
+        "nickname": st.sampled_from(NICKNAMES),
+        "key": st.sampled_from(KEYS),
         "fault": st.sampled_from(FAULTS),
-        "commits": st.sampled_from(["at once", "late", "never"]),
+        "commits": st.sampled_from(COMMITS),
         "reads_fail": st.booleans(),
         "ends": st.sampled_from(["stays", "stays", "cancelled", "killed", "restarted"]),
     }
@@ -76,7 +74,7 @@ class World:
             await _send(send, 409, {"status": "error", "message": "Phone number already exists"})
             return
         created = {"phone_number": number, "nickname": wanted.get("nickname")}
-        if self.fault not in {"429", "400"} and (self.commits == "at once" or self.fault == "none"):
+        if self.fault not in REFUSED and (self.commits == "at once" or self.fault == "none"):
             self.keep(created)
         elif self.fault in ON_ITS_WAY and self.commits == "late":
             self.late.append(created)
@@ -118,36 +116,11 @@ async def _send(send: Callable[[Message], Any], status: int, body: Any) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
-@dataclass
-class Agent:
-    """What the agent was told of, and what it was warned about; None is a number that the platform chose."""
-
-    told: set[str | None] = field(default_factory=set)
-    warned: Counter[str | None] = field(default_factory=Counter)
-    calls: int = 0
-
-    def hear(self, number: str | None, outcome: Success | ToolError | None) -> None:
-        if isinstance(outcome, Success):
-            self.told.add(outcome.data.get("phone_number"))
-        elif isinstance(outcome, AlreadyExists):
-            self.told.add(number)
-        elif outcome is None or outcome.write_outcome != "not_applied":
-            self.warned[number] += 1  # it went away, or the server died, or it was told that nobody knows
-
-
 async def history(platform: Platform, steps: list[dict[str, Any]], *, keyless: bool, place: str) -> None:
     world, agent, rest = World(platform.name), Agent(), list(steps)
     while rest:
         await _until_restart(platform, world, agent, rest, keyless=keyless, place=place)
-        unknown = world.numbers.keys() - agent.told
-        if keyless:
-            assert len(unknown) <= agent.warned[None]
-        else:
-            assert unknown <= agent.warned.keys()
-        assert world.posts <= agent.calls
-        assert all(count == 1 for nickname, count in world.bought.items() if "key" in nickname), (
-            "one intent, two numbers"
-        )
+        check(agent, set(world.numbers), world.posts, world.bought)
 
 
 async def _until_restart(
@@ -166,9 +139,7 @@ async def _until_restart(
         while rest:
             step = rest.pop(0)
             number = None if keyless else step["number"]
-            key = step["key"]
-            nickname = f"{step['nickname']} {number} {key}" if key else step["nickname"]
-            wish = {"phone_number": number, "nickname": nickname, "idempotency_key": key}
+            arguments = wish(number, step["nickname"], step["key"])
             agent.calls += 1
             while world.late:
                 world.keep(world.late.pop())
@@ -177,14 +148,20 @@ async def _until_restart(
             outcome: Success | ToolError | None = None
             with anyio.move_on_after(0.005 if goes_away else None):
                 try:
-                    outcome = await running.run(tool, tool.read(wish), account(platform))
+                    outcome = await running.run(tool, tool.read(arguments), account(platform))
                 except ToolError as error:
                     outcome = error
-            agent.hear(number, outcome)
+            agent.hear(number, _content(outcome))
             if step["ends"] == "killed":
                 running._tasks.cancel_scope.cancel()  # noqa: SLF001  (nothing is settled, nothing is written down)
             if step["ends"] in {"killed", "restarted"}:
                 return
+
+
+def _content(outcome: Success | ToolError | None) -> dict[str, Any] | None:
+    if isinstance(outcome, ToolError):
+        return {"error": {"code": outcome.code, "outcome": outcome.write_outcome}}
+    return {"data": outcome.data} if outcome else None
 
 
 @pytest.mark.usefixtures("quick")
