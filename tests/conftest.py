@@ -27,6 +27,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 # CI draws the same examples every time: what is found there can be found again. Elsewhere each run draws new ones.
 settings.register_profile("ci", derandomize=True)
+settings.register_profile("thorough", max_examples=200)  # --hypothesis-profile=thorough
 if os.environ.get("CI"):
     settings.load_profile("ci")
 

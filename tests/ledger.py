@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +45,9 @@ class Ledger:
         upstream: The socket.
         numbers: What it holds, by account and number.
         posts: The creates that it received, in their order.
-        commits: Whether a create takes effect.
+        bought: How many numbers each nickname came to.
+        commits: Whether a create takes effect at once.
+        late: Whether one that does not takes effect when `land` is called.
         hold: What a create waits for once it has taken effect.
         fault: What a create is answered instead of the truth.
         read_fault: The same for reads.
@@ -56,12 +58,16 @@ class Ledger:
     upstream: Upstream
     numbers: defaultdict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
     posts: list[Post] = field(default_factory=list)
+    bought: Counter[str] = field(default_factory=Counter)
     commits: bool = True
+    late: bool = False
     hold: Callable[[], Awaitable[None]] | None = None
     fault: Answer | None = None
     read_fault: Answer | None = None
     page_seconds: float = 0.0
     rotated: dict[str, str] = field(default_factory=dict)
+
+    _on_their_way: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.upstream.answer = self._answer
@@ -72,7 +78,16 @@ class Ledger:
 
     def work(self) -> None:
         """Behave from now on."""
-        self.commits, self.hold, self.fault, self.read_fault = True, None, None, None
+        self.commits, self.late, self.hold, self.fault, self.read_fault = True, False, None, None, None
+
+    def land(self) -> None:
+        """Have that take effect which was on its way when its connection broke."""
+        while self._on_their_way:
+            self._keep(*self._on_their_way.pop())
+
+    def _keep(self, account: str, created: dict[str, Any]) -> None:
+        self.bought[created["nickname"]] += 1
+        self.numbers[account][created["phone_number"]] = created
 
     async def _answer(self, request: Request, stream: SocketStream) -> None:
         zudu = "x-api-key" in request.headers
@@ -95,7 +110,9 @@ class Ledger:
         else:
             created = {"nickname": None, "phone_number_type": "x"} | wanted | {"phone_number": number}
             if self.commits:
-                held[number] = created
+                self._keep(account, created)
+            elif self.late:
+                self._on_their_way.append((account, created))
             answer = reply(200, envelope(created) if zudu else created)
         fault, hold = self.fault, self.hold
         if hold is not None:
