@@ -154,6 +154,7 @@ class SqliteJournal:
         claim: Claimed | Taken = await self._write(lambda database: self._claim(database, intent, limit), deadline)
         if isinstance(claim, Claimed):
             self._mine.add(claim.id)
+            self._last_id = max(self._last_id, claim.id)  # not before: a commit that fails gives its id to the next
         return claim
 
     async def entry(self, id_: int, deadline: float) -> Entry | None:
@@ -374,7 +375,6 @@ class SqliteJournal:
         connection.execute(_EXPIRE, values | {"since": values["now"] - KEY_DAYS * _DAY})
         claimed = connection.execute(_CLAIM, values).fetchone()
         if claimed is not None:
-            self._last_id = max(self._last_id, claimed[0])
             return Claimed(claimed[0], self._warning)
         if found := self._find(database, f"{_SCOPE} AND key_claim = :key", values):
             return Taken(found, "key", self._warning)
