@@ -246,7 +246,7 @@ async def timed(client: RawClient, wishes: list[dict[str, Any]]) -> tuple[list[d
     return await answers(client, ids), anyio.current_time() - started
 
 
-@pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE"])
+@pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE", "DEFERRED"])
 async def test_a_journal_that_is_locked_lets_no_write_out_and_keeps_nobody_waiting(
     platform: Ledger, env: dict[str, str], journal: Path, kind: str
 ) -> None:
@@ -255,6 +255,7 @@ async def test_a_journal_that_is_locked_lets_no_write_out_and_keeps_nobody_waiti
             wishes = twelve(opened)
             with edited(journal) as database:
                 database.execute(f"BEGIN {kind}")
+                database.execute("SELECT count(*) FROM sqlite_master").fetchone()  # a reader lets nobody commit
                 told, seconds = await timed(client, wishes)
                 database.execute("ROLLBACK")
             for content in told:
