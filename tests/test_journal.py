@@ -5,11 +5,13 @@ Each fault strikes a real server, before its first write or between two, and is 
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,21 @@ from ledger import Gate, Ledger
 from phone_number_mcp.writes.journal import Claimed, Intent, Taken
 from phone_number_mcp.writes.scope import normalized
 from phone_number_mcp.writes.sqlite import Clock, SqliteJournal
-from processes import CREATE, account, answers, code, command_line, create, edited, kill, rows, servers, until
+from processes import (
+    CREATE,
+    RETELL,
+    account,
+    answers,
+    at_once,
+    code,
+    command_line,
+    create,
+    edited,
+    kill,
+    rows,
+    servers,
+    until,
+)
 from upstream import Upstream
 from wire import RawClient
 
@@ -402,6 +418,26 @@ async def test_a_full_disk_refuses_writes_until_there_is_room(
         await has_recovered(client, platform)
 
 
+async def test_a_disk_that_fills_up_in_the_middle_of_a_commit_stops_nothing_for_good(
+    platform: Ledger, env: dict[str, str], disk: Path
+) -> None:
+    journal = disk / "journal.sqlite3"
+    env |= {"PHONE_NUMBER_MCP_JOURNAL": str(journal), "PHONE_NUMBER_MCP_MAX_CREATES": "1000"}
+    numbers = (f"+1415555{last:04}" for last in count(200))
+    async with servers(env) as (client,):
+        assert "data" in await create(client, phone_number=next(numbers))
+        for pages in range(1, 10):
+            filler = fill(disk)
+            os.truncate(filler, filler.stat().st_size - pages * 4096)
+            for number in islice(numbers, 12):
+                told = await create(client, phone_number=number)
+                assert code(told) in {None, "journal_unavailable"}
+                assert platform.sent("phone_number", number) == ("data" in told)
+            filler.unlink()
+            assert "data" in await create(client, phone_number=next(numbers))
+    assert rows(journal, "count(*), sum(outcome = 'applied')") == [(len(platform.posts), len(platform.posts))]
+
+
 async def test_a_disk_that_fills_up_while_a_write_is_sent_loses_nothing_of_it(
     platform: Ledger, env: dict[str, str], disk: Path
 ) -> None:
@@ -469,9 +505,9 @@ def as_of_version_1(journal: Path, url: str) -> None:
         database.executemany(f"INSERT INTO writes VALUES ({', '.join('?' * 13)})", held)  # noqa: S608
 
 
-@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("how_many", [1, 4])
 async def test_keys_open_writes_and_limits_hold_after_an_upgrade(
-    platform: Ledger, own_journal: dict[str, str], tmp_path: Path, count: int
+    platform: Ledger, own_journal: dict[str, str], tmp_path: Path, how_many: int
 ) -> None:
     url = platform.upstream.url
     journal = tmp_path / "state" / "journal.sqlite3"
@@ -492,7 +528,7 @@ async def test_keys_open_writes_and_limits_hold_after_an_upgrade(
         platform.work()
     as_of_version_1(journal, url + "/")
     limited = env | {"PHONE_NUMBER_MCP_MAX_CREATES": "4"}
-    async with servers(*[limited] * count) as clients:
+    async with servers(*[limited] * how_many) as clients:
         results: list[list[dict[str, Any]]] = []
 
         async def repeat(client: RawClient) -> None:
@@ -516,6 +552,28 @@ async def test_keys_open_writes_and_limits_hold_after_an_upgrade(
     status, shown, _ = await command_line("journal", "--json", "--unsettled", env=own_journal | env)
     assert status == 0
     assert "+14155550124" in shown
+
+
+async def test_a_purchase_that_is_open_at_an_upgrade_is_not_sent_again(
+    platform: Ledger, own_journal: dict[str, str], tmp_path: Path
+) -> None:
+    journal = tmp_path / "state" / "journal.sqlite3"
+    env = own_journal | account(platform.upstream.url) | RETELL | {"PHONE_NUMBER_MCP_JOURNAL": str(journal)}
+    wish = {"area_code": 415, "idempotency_key": "cut"}
+    platform.hold = gate = Gate()
+    async with servers(env) as (client,):
+        await client.send_call(CREATE, wish)
+        await gate.reached.wait()
+        await kill(client)
+        gate.opened.set()
+        platform.work()
+    as_of_version_1(journal, platform.upstream.url)
+    async with servers(env, env) as clients:
+        for told in await at_once(clients, wish, wish):
+            for content in told:
+                assert code(content) == "outcome_unknown"
+                assert "list_phone_numbers" in content["error"]["hint"]
+    assert len(platform.posts) == 1
 
 
 # --- the clock ---
