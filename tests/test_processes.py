@@ -6,6 +6,7 @@ The servers are real processes; the platform is a real server on a socket that c
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -227,6 +228,36 @@ async def test_a_write_of_an_owner_that_is_stopped_for_longer_than_its_own_time_
         await answers(stopped, [sent])
         assert (await create(other, **wish))["data"]["phone_number"] == NUMBER
     assert len(platform.posts) == 1
+
+
+async def test_a_live_owner_that_nobody_can_see_any_more_is_not_sent_twice(
+    platform: Ledger, env: dict[str, str], journal: Path
+) -> None:
+    wish = {"phone_number": NUMBER, "idempotency_key": "mine"}
+    platform.hold, platform.commits = Gate(), False
+    async with servers(env, env) as (first, second):
+        sent = await first.send_call(CREATE, wish)
+        await platform.hold.reached.wait()
+        shutil.rmtree(journal.with_name(f"{journal.name}.owners"))
+        told = (await create(second, **wish))["error"]
+        assert told["code"] == "outcome_unknown"
+        assert 0 < told["retry_after_seconds"] <= 60
+        platform.numbers[env["ZUDU_API_KEY"]] = {NUMBER: wish}
+        platform.hold.opened.set()
+        (done,) = await answers(first, [sent])
+        assert "data" in done
+        assert (await create(second, **wish))["data"]["phone_number"] == NUMBER
+        # From its next write on, it is seen again.
+        platform.work()
+        platform.hold = gate = Gate()
+        sent = await first.send_call(CREATE, {"phone_number": "+14155550121"})
+        await gate.reached.wait()
+        hasty = await second.send_call(CREATE, {"phone_number": "+14155550121", "idempotency_key": "seen"})
+        await until(lambda: ("seen",) in rows(journal, "idempotency_key"))
+        gate.opened.set()
+        (done,), (shared,) = await answers(first, [sent]), await answers(second, [hasty])
+        assert done["data"] == shared["data"]
+    assert len(platform.posts) == 2
 
 
 # --- a locked journal ---
