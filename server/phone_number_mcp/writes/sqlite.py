@@ -246,7 +246,7 @@ class SqliteJournal:
                 self._in_doubt = self._in_doubt or writes
                 self._shut()
             raise unavailable(error, database.path) from error
-        except BusyError:  # open it anew
+        except (BusyError, JournalUnavailableError):  # open it anew: what was read of a damaged file is in memory
             self._roll_back(connection)
             self._shut()
             raise
