@@ -308,6 +308,11 @@ async def test_an_index_that_is_damaged_while_two_servers_run_hides_no_key(
             told = await create(client, **wish)
             assert "Nothing was sent" in str(told), told
             assert code(told) in {None, "journal_unavailable"}
+        with journal.open("r+b") as file:
+            file.seek(at)
+            file.write(b"k")
+        for wish in wishes:
+            assert "Nothing was sent" in (await create(client, **wish))["warning"]
     for wish in wishes:
         assert platform.sent("phone_number", wish["phone_number"]) == 1
 
