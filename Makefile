@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
+.PHONY: demo test attack check format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -12,7 +12,10 @@ demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 test: $(VENV)/.dev ## run the tests, two at a time: each waits for processes of its own
 	@$(BIN)/pytest -n 2 --dist worksteal
 
-check: lint types test test-clients conformance packages ## everything that CI runs
+check: lint types test attack test-clients conformance packages ## everything that CI runs
+
+attack: $(VENV)/.dev ## several processes at once on one journal, 50 rounds; `make test` has 10
+	@$(BIN)/pytest -n 2 --dist worksteal tests/test_processes.py -k several_processes --rounds 50
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

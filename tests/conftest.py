@@ -34,12 +34,20 @@ if os.environ.get("CI"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write the goldens and the README's tables anew")
+    parser.addoption(
+        "--rounds", type=int, default=10, help="how often several processes attack the journal, a multiple of 10"
+    )
     parser.addoption("--fuzz-seconds", default=0, help="how long to go on with inputs that are no messages")
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--rounds"))
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def _content(outcome: Success | ToolError | None) -> dict[str, Any] | None:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("name", "keyless"), [("zudu", False), ("retell", False), ("retell", True)])
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(creates, min_size=1, max_size=6))
 def test_the_platform_never_holds_more_than_the_agent_knows_of(
     name: str, keyless: bool, steps: list[dict[str, Any]]

@@ -38,7 +38,6 @@ from wire import RawClient
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+14155550120"
-ROUNDS = 50
 
 
 @pytest.fixture
@@ -68,10 +67,12 @@ def assert_told_the_same(told: list[dict[str, Any]]) -> None:
 # --- the same intent in several processes ---
 
 
-async def test_a_key_that_several_processes_use_at_once_is_sent_once(platform: Ledger, env: dict[str, str]) -> None:
+async def test_a_key_that_several_processes_use_at_once_is_sent_once(
+    platform: Ledger, env: dict[str, str], rounds: int
+) -> None:
     async with servers(*[env] * 8) as clients:
         for racing in (clients, clients[:2]):
-            for batch in range(ROUNDS // 10):
+            for batch in range(rounds // 10):
                 wishes = [
                     {
                         "phone_number": f"+1{len(racing)}15555{batch}{number:03}",
@@ -86,11 +87,11 @@ async def test_a_key_that_several_processes_use_at_once_is_sent_once(platform: L
 
 
 async def test_a_key_of_a_purchase_without_a_number_is_sent_once_by_several_processes(
-    platform: Ledger, env: dict[str, str]
+    platform: Ledger, env: dict[str, str], rounds: int
 ) -> None:
     async with servers(*[env | RETELL] * 8) as clients:
         for racing in (clients, clients[:2]):
-            for number in range(ROUNDS):
+            for number in range(rounds):
                 intent = f"{len(racing)} {number}"
                 (told,) = await at_once(racing, {"area_code": 415, "idempotency_key": intent, "nickname": intent})
                 assert_told_the_same(told)
@@ -98,11 +99,13 @@ async def test_a_key_of_a_purchase_without_a_number_is_sent_once_by_several_proc
 
 
 @pytest.mark.parametrize("count", [2, 8])
-async def test_of_several_processes_that_make_the_journal_at_once_one_has_the_claim(tmp_path: Path, count: int) -> None:
+async def test_of_several_processes_that_make_the_journal_at_once_one_has_the_claim(
+    tmp_path: Path, count: int, rounds: int
+) -> None:
     worker = [sys.executable, str(Path(__file__).with_name("claiming.py"))]
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(RawClient.started(worker, {}, patience=60)) for _ in range(count)]
-        for place in range(ROUNDS):
+        for place in range(rounds):
             for number in (NUMBER, None):
                 wanted = {"place": str(tmp_path / f"{place} {number}" / "j"), "phone_number": number, "key": "key"}
                 for each in workers:
