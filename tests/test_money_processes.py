@@ -18,7 +18,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ledger import Ledger
@@ -64,6 +64,14 @@ rounds = st.fixed_dictionaries(
         "killed": st.sampled_from([None, None, 0, 1, 2]),
     }
 )
+
+
+SAME = [
+    {"server": server, "number": "+14155550120", "nickname": "Front", "key": "key one", "cancelled": False}
+    for server in (0, 1, 2, 0, 1)
+]
+"""One intent of each account, by all servers at once."""
+QUIET = {"calls": SAME, "fault": "none", "commits": "at once", "reads_fail": False, "locked": "no", "killed": None}
 
 
 @dataclass
@@ -172,6 +180,8 @@ def test_no_platform_holds_more_than_the_agents_know_of(platform_name: str, keyl
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps=st.lists(rounds, min_size=1, max_size=3))
+    @example(steps=[QUIET, QUIET | {"fault": "hang", "killed": 0}, QUIET])
+    @example(steps=[QUIET | {"fault": "drop", "locked": "at first", "killed": 1}, QUIET])
     def holds(steps: list[dict[str, Any]]) -> None:
         if time.monotonic() > ends:
             return
