@@ -116,6 +116,7 @@ class Api:
         decipher: Returns the data of a reply, or raises what the platform means by it.
         timeout: Seconds that one call may take, from the look-up of the host to the last byte of the last answer.
         app: A platform in this process, reached instead of the network.
+        transport: Used instead of the network. It calls a request's extension `sent` before the first byte leaves.
     """
 
     def __init__(
@@ -125,12 +126,13 @@ class Api:
         decipher: Callable[[Reply], Any],
         timeout: float,
         app: ASGIApp | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self.decipher = decipher
         self._timeout = timeout
         self._app = app
-        self._transport: httpx.AsyncBaseTransport | None = None
+        self._transport = transport
         self._connections: Connections | None = None
         self._url: httpx.URL | None = None
         """The base URL, where the rest of an address is given as the target: that saves reading it anew for each request."""
