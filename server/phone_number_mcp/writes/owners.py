@@ -7,6 +7,7 @@ import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 if sys.platform == "win32":
     import msvcrt
@@ -23,6 +24,25 @@ else:
 
     def _probe(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that look at once see no owner in each other
+
+
+class ProofOfLife(Protocol):
+    """Shows which of the processes that share a journal are alive; `Owners` does it with file locks."""
+
+    name: str
+    """Of this process, once it has entered."""
+
+    def enter(self) -> None:
+        """Become an owner, under a new name."""
+
+    def alive(self, name: str) -> bool:
+        """Return whether an owner may be alive. False is a proof."""
+
+    def present(self) -> bool:
+        """Return whether others can see that this process is alive."""
+
+    def leave(self) -> None:
+        """Stop being an owner."""
 
 
 class Owners:

@@ -33,11 +33,12 @@ from phone_number_mcp.writes.journal import (
     LimitExceededError,
     Taken,
 )
-from phone_number_mcp.writes.owners import Owners
+from phone_number_mcp.writes.owners import Owners, ProofOfLife
 from phone_number_mcp.writes.scope import normalized, tenant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from phone_number_mcp.errors import Outcome
 
@@ -117,6 +118,7 @@ class SqliteJournal:
             each write.
         clock: The two clocks.
         in_thread: Runs what blocks for some milliseconds.
+        make_owners: Returns proof of life, given the folder for it.
     """
 
     def __init__(
@@ -126,14 +128,16 @@ class SqliteJournal:
         may_forget: bool = False,
         clock: Clock | None = None,
         in_thread: InThread = anyio.to_thread.run_sync,
+        make_owners: Callable[[Path], ProofOfLife] = Owners,
     ) -> None:
         self._place = place
         self._may_forget = may_forget
         self._clock = clock or Clock()
         self._in_thread = in_thread
+        self._make_owners = make_owners
         self._one_at_a_time = anyio.Lock()
         self._database: Database | None = None
-        self._owners: Owners | None = None
+        self._owners: ProofOfLife | None = None
         self._me = ""
         self._warning: str | None = None
         self._journal_id: str | None = None
@@ -324,7 +328,7 @@ class SqliteJournal:
         if database.path is None:
             self._me = "this process"
             return
-        owners = Owners(database.path.with_name(database.path.name + ".owners"))
+        owners = self._make_owners(database.path.with_name(database.path.name + ".owners"))
         try:
             owners.enter()
         except OSError as error:
