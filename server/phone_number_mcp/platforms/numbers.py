@@ -245,7 +245,7 @@ async def find(pages: AsyncIterator[list[Any]], phone_number: str) -> dict[str, 
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
-async def creating(write: Awaitable[Any], look_up: Callable[[], Awaitable[dict[str, Any]]]) -> Any:
+async def creating(write: Awaitable[Any], phone_number: str, look_up: Callable[[], Awaitable[dict[str, Any]]]) -> Any:
     """Return what a create or an import returned; if the number exists already, show what the platform holds."""
     try:
         return await write
@@ -255,6 +255,8 @@ async def creating(write: Awaitable[Any], look_up: Callable[[], Awaitable[dict[s
     except AlreadyExists as error:
         try:
             existing = await look_up()
+            if existing.get("phone_number") != phone_number:
+                raise InvalidReply("The platform's answer is not about this number")
         except ToolError:
             hint = (
                 "Nothing was created. The platform says that the number exists but does not show it: it may belong to "

@@ -314,13 +314,13 @@ async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Succe
     """POST /create-phone-number. Without a number it buys any, and a repeat would buy another."""
     number = arguments.phone_number
     write = call.write("POST", "/create-phone-number", arguments.sent())
-    return Success(await (write if number is None else creating(write, lambda: fetch_number(call, number))))
+    return Success(await (write if number is None else creating(write, number, lambda: fetch_number(call, number))))
 
 
 async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Success:
     """POST /import-phone-number."""
     write = call.write("POST", "/import-phone-number", arguments.sent())
-    return Success(await creating(write, lambda: fetch_number(call, arguments.phone_number)))
+    return Success(await creating(write, arguments.phone_number, lambda: fetch_number(call, arguments.phone_number)))
 
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:

@@ -284,7 +284,7 @@ async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Succe
 
 async def _add(call: Call, path: str, arguments: CreatePhoneNumber | ImportPhoneNumber) -> Success:
     write = call.write("POST", path, arguments.sent())
-    return Success(await creating(write, lambda: fetch_number(call, arguments.phone_number)))
+    return Success(await creating(write, arguments.phone_number, lambda: fetch_number(call, arguments.phone_number)))
 
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
