@@ -299,6 +299,7 @@ class Writes:
         except LimitExceededError as error:
             raise self._limit_reached(error.count) from None
         except JournalUnavailableError as error:
+            self._flush_soon()  # the claim may be on disk all the same, and others wait for it
             if same is not None and write.tool.creates and write.repeats(same):
                 same.key = same.key or write.key
                 return same

@@ -191,7 +191,7 @@ class SqliteJournal:
 
     async def flush(self, deadline: float) -> None:
         """See `journal.Journal`."""
-        if self._unwritten or self._unacknowledged:
+        if self._unwritten or self._unacknowledged or self._in_doubt:
             await self._write(lambda _database: None, deadline)
 
     async def count_today(self, intent: Intent, deadline: float) -> int:
@@ -241,6 +241,8 @@ class SqliteJournal:
             database.begin(writes=writes)
             self._check_the_same(database)
             written = self._write_down(connection) if writes else ()
+            if writes and self._in_doubt:
+                self._end_unsent(connection)
             result = operation(database)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -260,6 +262,7 @@ class SqliteJournal:
         for id_ in written:
             self._unwritten.pop(id_, None)
             self._unacknowledged.discard(id_)
+        self._in_doubt = self._in_doubt and not writes
         return result
 
     @staticmethod
@@ -394,7 +397,7 @@ class SqliteJournal:
         return Taken(found, "subject", self._warning)
 
     def _keep_lock(self, connection: sqlite3.Connection) -> None:
-        """See that this process is known to be alive, and that nothing of it is open which was never sent."""
+        """See that this process is known to be alive."""
         if self._owners is not None and not self._owners.present():
             before, self._me = self._me, ""
             try:
@@ -406,14 +409,13 @@ class SqliteJournal:
                 ) from error
             self._me = self._owners.name
             connection.execute("UPDATE writes SET owner = ? WHERE owner = ? AND outcome IS NULL", (self._me, before))
-        if self._in_doubt:
-            rows = connection.execute(
-                "SELECT id FROM writes WHERE owner = ? AND outcome IS NULL", (self._me,)
-            ).fetchall()
-            for (id_,) in rows:
-                if id_ not in self._mine:
-                    connection.execute(_END, _ending(id_, "not_applied", self._clock, code="journal_unavailable"))
-            self._in_doubt = False
+
+    def _end_unsent(self, connection: sqlite3.Connection) -> None:
+        """Close claims of this process that are on disk although their commit failed: nothing was sent on them."""
+        rows = connection.execute("SELECT id FROM writes WHERE owner = ? AND outcome IS NULL", (self._me,)).fetchall()
+        for (id_,) in rows:
+            if id_ not in self._mine:
+                connection.execute(_END, _ending(id_, "not_applied", self._clock, code="journal_unavailable"))
 
     @staticmethod
     def _take_over_version_1(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
