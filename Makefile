@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test attack check format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
+SEEDS ?= 10000
+
+.PHONY: demo test check attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -12,10 +14,16 @@ demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 test: $(VENV)/.dev ## run the tests, two at a time: each waits for processes of its own
 	@$(BIN)/pytest -n 2 --dist worksteal
 
-check: lint types test attack test-clients conformance packages ## everything that CI runs
+check: lint types test attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs
 
 attack: $(VENV)/.dev ## several processes at once on one journal, 50 rounds; `make test` has 10
 	@$(BIN)/pytest -n 2 --dist worksteal tests/test_processes.py -k several_processes --rounds 50
+
+simulate: $(VENV)/.dev ## run the write protocol in virtual time, SEEDS=10000 histories
+	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS)
+
+simulate-bugs: $(VENV)/.dev ## plant each bug of tests/simulation/bugs, and see that the simulation catches it
+	@PYTHONPATH=tests $(BIN)/python -m simulation.planted
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
