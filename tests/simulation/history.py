@@ -205,8 +205,10 @@ class _History:
         for _ in range(_REPEATS):
             call = ledger.call(wish)
             answer = await process.call(call)
-            if answer is None or isinstance(answer, Success | AlreadyExists | InvalidArguments):
+            if answer is None or isinstance(answer, Success | InvalidArguments):
                 break
+            if isinstance(answer, AlreadyExists) and wish.number is not None:
+                break  # without a number it tells of an earlier purchase, and the next call buys
             await asyncio.sleep(answer.facts.get("retry_after_seconds") or 1.0)
         ledger.check_progress(call, answer, fresh=fresh)
 

@@ -565,11 +565,12 @@ class Writes:
         self, id_: int, outcome: Outcome, *, code: str | None = None, phone_number: str | None = None
     ) -> None:
         """Write down how a write ended, whole even if the server is ending; if that cannot be done, go on trying."""
+        deadline = anyio.current_time() + NOTE_SECONDS
+        if write := self._sending.get(id_):  # whoever waits for it is answered in time
+            deadline = min(deadline, write.call.deadline_after(1))
         with anyio.CancelScope(shield=True):
             try:
-                await self._journal.end(
-                    id_, outcome, anyio.current_time() + NOTE_SECONDS, code=code, phone_number=phone_number
-                )
+                await self._journal.end(id_, outcome, deadline, code=code, phone_number=phone_number)
             except JournalUnavailableError as error:
                 log.warning("How a write ended could not be written down yet: %s", error)
                 self._flush_soon()
@@ -615,8 +616,8 @@ class Writes:
 
 _CANNOT_LIST = (
     "Nothing was sent: the platform would choose the number, and without a list of those that are there already a lost "
-    "answer could never be settled. Name a phone_number, or an area_code, and ask the person who runs this server to "
-    "raise --timeout."
+    "answer could never be settled. Name a phone_number (an area_code alone does not help), or ask the person who runs this "
+    "server to raise --timeout."
 )
 
 
