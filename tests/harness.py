@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from phone_number_mcp.api import Api
+from phone_number_mcp.api import Account, Api
 from phone_number_mcp.errors import ToolError
 from phone_number_mcp.platforms import Platform
-from phone_number_mcp.settings import Account
 from phone_number_mcp.tool import Success
 from phone_number_mcp.writes.database import MEMORY
 from phone_number_mcp.writes.executor import Writes

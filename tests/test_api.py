@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 
 from phone_number_mcp import api as api_module
 from phone_number_mcp import errors
-from phone_number_mcp.api import MAX_REPLY_BYTES, MAX_TEXT, Api, ASGIApp, Message, Reply
+from phone_number_mcp.api import MAX_REPLY_BYTES, MAX_TEXT, Account, Api, ASGIApp, Message, Reply
 from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachable
-from phone_number_mcp.settings import Account
 from phone_number_mcp.text import Sanitizer
 from upstream import Upstream, drip, drop, http, reply, silence
 

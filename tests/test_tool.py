@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from phone_number_mcp.api import Api, Call
+from phone_number_mcp.api import Account, Api, Call
 from phone_number_mcp.errors import InvalidArguments
 from phone_number_mcp.platforms import PLATFORMS, load
-from phone_number_mcp.settings import Account
 from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import tenacity
 
     from phone_number_mcp.connections import Connections
-    from phone_number_mcp.settings import Account
 
 MAX_REPLY_BYTES = 1024 * 1024
 """Of one reply's body, after decompression. A phone number takes about 1 KB, a page of fifty 50 KB."""
@@ -106,6 +105,19 @@ class Request:
     body: Mapping[str, Any] | None = None
     changes: bool = False
     """It is a write: it goes out once, and not any more once the server is ending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose call it is: credentials belong to a call, not to the process.
+
+    Args:
+        headers: Carry the credentials.
+        credentials: The values, in the platform's order.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
+    credentials: tuple[str, ...] = field(repr=False)
 
 
 class Api:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -19,6 +19,8 @@ from phone_number_mcp.platforms import PLATFORMS, Platform, load
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+    from phone_number_mcp.api import Account
 
 PREFIX = "PHONE_NUMBER_MCP_"
 
@@ -117,19 +119,6 @@ class Options(BaseModel):
         return names
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose call it is: credentials belong to a call, not to the process.
-
-    Args:
-        headers: Carry the credentials.
-        credentials: The values, in the platform's order.
-    """
-
-    headers: Mapping[str, str] = field(repr=False)
-    credentials: tuple[str, ...] = field(repr=False)
-
-
 @dataclass(frozen=True)
 class Settings:
     """Everything that the server needs to know of the outside.
@@ -161,6 +150,8 @@ class Settings:
             raise NotConfigured(
                 f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set, so {self.platform.title} cannot be called"
             )
+        from phone_number_mcp.api import Account  # noqa: PLC0415  (the first call needs it)
+
         values = {name: self.credentials[name].get_secret_value() for name in self.platform.credentials}
         return Account(self.platform.authorize(values), tuple(values.values()))
 

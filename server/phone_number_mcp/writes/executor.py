@@ -52,10 +52,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from phone_number_mcp.api import Api, Call
+    from phone_number_mcp.api import Account, Api, Call
     from phone_number_mcp.errors import Outcome
     from phone_number_mcp.platforms import Platform
-    from phone_number_mcp.settings import Account
     from phone_number_mcp.tool import Arguments, Tool
     from phone_number_mcp.transports import AfterResponse
 
