@@ -197,13 +197,18 @@ async def test_a_429_says_when_to_try_again(api: Api, upstream: Upstream) -> Non
 async def test_already_exists_shows_what_the_platform_holds(api: Api, upstream: Upstream) -> None:
     async def answer(request: Request, stream: Any) -> None:
         taken = {"message": "Phone number already exists", "status": "error", "error": "taken"}
-        await (reply(409, taken) if request.method == "POST" else reply(200, envelope(DOCUMENTED_GET)))(request, stream)
+        await (reply(409, taken) if request.method == "POST" else reply(200, envelope(held)))(request, stream)
 
+    held = DOCUMENTED_GET | {"phone_number": NUMBER}
     upstream.answer = answer
     with pytest.raises(AlreadyExists) as raised:
         await create(api)
-    assert raised.value.facts["existing"] == DOCUMENTED_GET
-    assert [request.method for request in upstream.requests].count("POST") == 1
+    assert raised.value.facts["existing"] == held
+    held["phone_number"] = "+14155550199"  # an answer about another number shows nothing
+    with pytest.raises(AlreadyExists) as raised:
+        await create(api)
+    assert "existing" not in raised.value.facts
+    assert [request.method for request in upstream.requests].count("POST") == 2
 
 
 async def test_a_number_that_exists_but_is_not_shown_may_be_somebody_elses(api: Api, upstream: Upstream) -> None:
