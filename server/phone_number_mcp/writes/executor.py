@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 
@@ -49,7 +49,7 @@ from phone_number_mcp.writes.journal import (
 from phone_number_mcp.writes.reconcile import LANDED_SECONDS, read_back, reconcile, steps, steps_without_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from phone_number_mcp.api import Account, Api, Call
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.tool import Arguments, Tool
     from phone_number_mcp.transports import AfterResponse
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -410,22 +412,14 @@ class Writes:
         return (await other.result()).warned(warning)
 
     async def _wait_for(self, write: InFlightWrite, entry: Entry, *, same: bool) -> Success | None:
-        """Wait until a write of another process has ended, and share its outcome; adopt it if its owner is gone."""
-        latest: Entry | None = entry
-        until = write.call.deadline_after(WAITING if same else CLAIMING)
-        while latest is not None and latest.running:
-            if anyio.current_time() >= until:
-                if same:
-                    raise _in_progress(latest)
-                return None
-            await anyio.sleep(POLL_SECONDS)
-            latest = await self._look_up_entry(write, entry.id)
-        if latest is None:
-            raise JournalUnavailable("The journal has lost an entry. Nothing was sent")
-        if latest.outcome is None:
-            await self._noting(self._journal.adopt(latest, write.call.deadline_after(WAITING)))
-            return None  # it is unknown now, to whoever has it
-        if not same:
+        """Wait until a write of another process has ended, and share its outcome; None if the claim may be free now."""
+        try:
+            latest = await self._ended(write, entry, same=same)
+        except JournalUnavailable as error:
+            if same:  # it may take effect while nobody can read how it ended
+                raise _in_progress(entry, error.message) from error
+            raise
+        if latest is None or not same:
             return None
         if latest.outcome == "not_applied" and latest.code is None:
             return None  # its process ended before anything was sent
@@ -440,6 +434,32 @@ class Writes:
             return await self._resolve(write, latest, same=True)
         held = await self._held(write.call, latest.phone_number)
         return Success(held, warning="Another process of this server sent it. Nothing was sent by this call")
+
+    async def _ended(self, write: InFlightWrite, entry: Entry, *, same: bool) -> Entry | None:
+        """Return the entry of another process once its write has ended.
+
+        None if its owner is gone: it is adopted, and its outcome unknown, to whoever has the claim now. None, too, if another
+        intent has waited for as long as it may.
+
+        Raises:
+            OutcomeUnknown: The same intent has waited for as long as it may.
+            JournalUnavailable: The entry cannot be read.
+        """
+        until = write.call.deadline_after(WAITING if same else CLAIMING)
+        while entry.running:
+            if anyio.current_time() >= until:
+                if same:
+                    raise _in_progress(entry)
+                return None
+            await anyio.sleep(POLL_SECONDS)
+            found = await self._noting(self._journal.entry(entry.id, until))
+            if found is None:
+                raise JournalUnavailable("The journal has lost an entry. Nothing was sent")
+            entry = found
+        if entry.outcome is None:
+            await self._noting(self._journal.adopt(entry, write.call.deadline_after(WAITING)))
+            return None
+        return entry
 
     async def _resolve(self, write: InFlightWrite, entry: Entry, *, same: bool) -> Success | None:
         """Find out by reading back how an earlier write ended. It is never sent from here.
@@ -477,7 +497,10 @@ class Writes:
                 )
             await self._noting(self._journal.resolve(entry.id, "not_applied", write.call.deadline_after(WAITING)))
             return None
-        await self._noting(self._journal.resolve(entry.id, "applied", write.call.deadline_after(WAITING)))
+        try:
+            await self._journal.resolve(entry.id, "applied", write.call.deadline_after(WAITING))
+        except JournalUnavailableError as error:  # what was seen is the truth all the same
+            log.warning("How a write ended could not be written down: %s", error)
         write.entry_id = entry.id
         if same and as_asked(write.arguments.asked(), sight.number):
             return Success(sight.number, reconciled=True, warning=f"{begun}; it took effect. Nothing was sent now")
@@ -545,11 +568,7 @@ class Writes:
 
     # --- the journal ---
 
-    async def _look_up_entry(self, write: InFlightWrite, id_: int) -> Entry | None:
-        found: Entry | None = await self._noting(self._journal.entry(id_, write.call.deadline_after(WAITING)))
-        return found
-
-    async def _noting(self, operation: Any) -> Any:
+    async def _noting(self, operation: Awaitable[T]) -> T:
         """Return what the journal says, before anything is sent.
 
         Raises:
@@ -620,10 +639,11 @@ _CANNOT_LIST = (
 )
 
 
-def _in_progress(entry: Entry) -> OutcomeUnknown:
+def _in_progress(entry: Entry, detail: str | None = None) -> OutcomeUnknown:
     what = entry.phone_number or "a number that the platform chooses"
     return OutcomeUnknown(
         f"A write to {what} is in progress in another process of this server. Nothing was sent by this call",
+        detail=detail,
         retry_after_seconds=10,
         hint="Do not create it in another way. Wait for retry_after_seconds, then repeat this call: it sends nothing while "
         "the other one is in progress, and tells how that ended.",

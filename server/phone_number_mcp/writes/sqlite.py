@@ -139,6 +139,8 @@ class SqliteJournal:
         self._database: Database | None = None
         self._owners: ProofOfLife | None = None
         self._me = ""
+        self._former: list[str] = []
+        """Names that this process had, as long as its entries may have them still."""
         self._warning: str | None = None
         self._journal_id: str | None = None
         self._last_id = 0
@@ -155,7 +157,11 @@ class SqliteJournal:
 
     async def claim(self, intent: Intent, deadline: float, limit: int | None = None) -> Claimed | Taken:
         """See `journal.Journal`."""
-        claim: Claimed | Taken = await self._write(lambda database: self._claim(database, intent, limit), deadline)
+        claim: Claimed | Taken | int
+        claim = await self._write(lambda database: self._claim(database, intent, limit), deadline)
+        self._former.clear()
+        if isinstance(claim, int):  # not raised before: what else was written is to be committed
+            raise LimitExceededError(claim)
         if isinstance(claim, Claimed):
             self._mine.add(claim.id)
             self._last_id = max(self._last_id, claim.id)  # not before: a commit that fails gives its id to the next
@@ -362,7 +368,8 @@ class SqliteJournal:
             "midnight": self._clock.now() // _DAY * _DAY,
         }
 
-    def _claim(self, database: Database, intent: Intent, limit: int | None) -> Claimed | Taken:
+    def _claim(self, database: Database, intent: Intent, limit: int | None) -> Claimed | Taken | int:
+        """Return the claim, or who has it; where neither, how many were claimed today."""
         values = self._values(database, intent) | {
             "owner": self._me,
             "number": intent.phone_number,
@@ -387,7 +394,7 @@ class SqliteJournal:
             return Taken(found, "key", self._warning)
         found = self._find(database, f"{_SCOPE} AND subject_claim = :subject", values)
         if found is None:
-            raise LimitExceededError(self._count(database, values))
+            return self._count(database, values)
         if intent.idempotency_key and intent.repeats(found):
             # The answer to come uses this key up: from now on, it is that write's.
             connection.execute(
@@ -408,7 +415,9 @@ class SqliteJournal:
                     f"The journal {self._place} cannot be written: {error.strerror}"
                 ) from error
             self._me = self._owners.name
-            connection.execute("UPDATE writes SET owner = ? WHERE owner = ? AND outcome IS NULL", (self._me, before))
+            self._former.append(before)
+        for former in self._former:
+            connection.execute("UPDATE writes SET owner = ? WHERE owner = ? AND outcome IS NULL", (self._me, former))
 
     def _end_unsent(self, connection: sqlite3.Connection) -> None:
         """Close claims of this process that are on disk although their commit failed: nothing was sent on them."""
@@ -449,7 +458,7 @@ class SqliteJournal:
         return found
 
     def _alive(self, owner: str) -> bool:
-        return owner == self._me or (self._owners is not None and self._owners.alive(owner))
+        return owner in {self._me, *self._former} or (self._owners is not None and self._owners.alive(owner))
 
 
 def _ending(
