@@ -464,6 +464,25 @@ async def test_a_disk_that_fills_up_while_a_write_is_sent_loses_nothing_of_it(
     assert platform.sent("phone_number", USED["phone_number"]) == 1
 
 
+async def test_a_disk_that_becomes_read_only_while_a_server_runs_refuses_writes_until_it_can_be_written(
+    platform: Ledger, env: dict[str, str], disk: Path
+) -> None:
+    env |= {"PHONE_NUMBER_MCP_JOURNAL": str(disk / "journal.sqlite3")}
+    async with servers(env) as (client,):
+        assert "data" in await create(client, **USED)
+        # The same files, read-only to whoever opens them from now on: SQLite opens one for each commit.
+        for words in (["--bind", disk, disk], ["-o", "remount,ro,bind", disk]):
+            await anyio.run_process(["mount", *map(str, words)])
+        try:
+            sent = len(platform.posts)
+            for wish in (USED, NEW, MORE):
+                assert code(await create(client, **wish)) == "journal_unavailable"
+            assert len(platform.posts) == sent
+        finally:
+            await anyio.run_process(["umount", str(disk)])
+        await has_recovered(client, platform)
+
+
 async def test_a_read_only_disk_refuses_writes_until_it_can_be_written(
     platform: Ledger, env: dict[str, str], disk: Path, written: Path
 ) -> None:
