@@ -14,7 +14,7 @@ from hypothesis import settings
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
-from phone_number_mcp import api
+from phone_number_mcp.upstream import api
 from phone_number_mcp.writes import reconcile
 from upstream import Upstream
 from wire import RawClient

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from phone_number_mcp import cli
-from phone_number_mcp.api import Call
 from phone_number_mcp.platforms import PLATFORMS, zudu
 from phone_number_mcp.tool import Success, Tool
+from phone_number_mcp.upstream.api import Call
 
 
 async def leave(_call: Call, _arguments: Any) -> Success:

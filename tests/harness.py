@@ -1,13 +1,13 @@
-"""Tools without MCP around them: arguments → what the call came to, over the real api.py and the real journal."""
+"""Tools without MCP around them: arguments → what the call came to, over the real api and the real journal."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from phone_number_mcp.api import Account, Api
 from phone_number_mcp.errors import ToolError
 from phone_number_mcp.platforms import Platform
 from phone_number_mcp.tool import Success
+from phone_number_mcp.upstream.api import Account, Api
 from phone_number_mcp.writes.database import MEMORY
 from phone_number_mcp.writes.executor import Writes
 from phone_number_mcp.writes.sqlite import SqliteJournal

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from phone_number_mcp import demo
+from phone_number_mcp.commands import demo
 
 PLACE = Path(__file__).parent.parent / "docs" / "demo.svg"
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phone_number_mcp import api as api_module
 from phone_number_mcp import errors
-from phone_number_mcp.api import MAX_REPLY_BYTES, MAX_TEXT, Account, Api, ASGIApp, Message, Reply
 from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachable
-from phone_number_mcp.text import Sanitizer
+from phone_number_mcp.sanitize import Sanitizer
+from phone_number_mcp.upstream import api as api_module
+from phone_number_mcp.upstream.api import MAX_REPLY_BYTES, MAX_TEXT, Account, Api, ASGIApp, Message, Reply
 from upstream import Upstream, drip, drop, http, reply, silence
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]

@@ -81,8 +81,8 @@ def test_a_malformed_configuration_stops_the_start_with_every_fault_in_one_messa
 
 LATER = {
     *("httpx", "httpcore", "httpx2", "phonenumbers", "rich", "difflib", "sqlite3", "tenacity", "platformdirs"),
-    *("tomlkit", "phone_number_mcp.install", "phone_number_mcp.jsonc"),
-    *("phone_number_mcp.sandbox", "phone_number_mcp.connections", "mcp.client", "mcp.server.mcpserver"),
+    *("tomlkit", "phone_number_mcp.commands.install", "phone_number_mcp.commands.jsonc"),
+    *("phone_number_mcp.sandbox", "phone_number_mcp.upstream.connections", "mcp.client", "mcp.server.mcpserver"),
 }
 
 

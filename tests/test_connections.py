@@ -14,7 +14,7 @@ import trustme
 from anyio.abc import SocketStream
 
 from conftest import Open, credentials
-from phone_number_mcp.connections import Connections
+from phone_number_mcp.upstream.connections import Connections
 from upstream import Request, Upstream, envelope, http, reply, silence
 
 pytestmark = pytest.mark.anyio

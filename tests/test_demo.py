@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from conftest import command
-from phone_number_mcp import demo
+from phone_number_mcp.commands import demo
 from phone_number_mcp.platforms import PLATFORMS
 
 

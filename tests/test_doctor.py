@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from conftest import KEY, README, SECRET, command, credentials
-from phone_number_mcp.install import CLIENTS, place, system
+from phone_number_mcp.commands.install import CLIENTS, place, system
 from phone_number_mcp.platforms import PLATFORMS, load
 from upstream import Answer, Request, Upstream, envelope, reply
 

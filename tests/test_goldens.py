@@ -16,11 +16,13 @@ import pytest
 
 from conftest import GOLDENS, README, Connect, command
 from examples import EXAMPLES, page
-from phone_number_mcp import __version__, connections, stdio
+from phone_number_mcp import __version__
 from phone_number_mcp.app import HOMEPAGE
 from phone_number_mcp.cli import _parser
-from phone_number_mcp.install import CLIENTS
+from phone_number_mcp.commands.install import CLIENTS
 from phone_number_mcp.platforms import PLATFORMS, load
+from phone_number_mcp.transports import stdio
+from phone_number_mcp.upstream import connections
 from tables import TABLES, fill, hold
 
 ROOT = README.parent

@@ -21,7 +21,7 @@ from mcp_types import ElicitResult
 
 from conftest import KEY, SECRET, command, credentials
 from faulty import Faulty, Held
-from phone_number_mcp.stdio import MAX_LINE_BYTES
+from phone_number_mcp.transports.stdio import MAX_LINE_BYTES
 from phone_number_mcp.writes.journal import Entry
 from phone_number_mcp.writes.sqlite import entries
 from test_consent import Person

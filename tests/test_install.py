@@ -19,8 +19,8 @@ from mcp import Client as MCPClient
 from mcp.client.stdio import StdioServerParameters
 
 from conftest import KEY, SECRET, command
-from phone_number_mcp import install, jsonc
-from phone_number_mcp.install import CLIENTS, Entry, InstallError, System, merge, place
+from phone_number_mcp.commands import install, jsonc
+from phone_number_mcp.commands.install import CLIENTS, Entry, InstallError, System, merge, place
 from phone_number_mcp.platforms import load
 from phone_number_mcp.settings import read
 from test_jsonc import only_put_in

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phone_number_mcp import jsonc
+from phone_number_mcp.commands import jsonc
 
 NEW = {"command": "/opt/phone number/bin", "args": ["--sandbox"], "env": {"KEY": "${env:KEY}"}}
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 import harness
-from phone_number_mcp.api import Api
 from phone_number_mcp.errors import InvalidArguments, ToolError
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sandbox import create_app
 from phone_number_mcp.tool import Success
+from phone_number_mcp.upstream.api import Api
 from upstream import Request, Upstream, envelope, reply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]

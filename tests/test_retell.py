@@ -13,7 +13,6 @@ import retell
 from retell import Retell
 
 import harness
-from phone_number_mcp.api import Api
 from phone_number_mcp.errors import (
     AlreadyExists,
     InvalidArguments,
@@ -28,6 +27,7 @@ from phone_number_mcp.errors import (
 )
 from phone_number_mcp.platforms import load
 from phone_number_mcp.platforms.retell import PhoneNumber
+from phone_number_mcp.upstream.api import Api
 from phone_number_mcp.writes.journal import Intent
 from phone_number_mcp.writes.sqlite import SqliteJournal
 from recorded import recorded

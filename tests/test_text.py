@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phone_number_mcp.text import Sanitizer, cleaned
+from phone_number_mcp.sanitize import Sanitizer, cleaned
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from phone_number_mcp.api import Account, Api, Call
 from phone_number_mcp.errors import InvalidArguments
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
+from phone_number_mcp.upstream.api import Account, Api, Call
 
 
 class Agent(Arguments):

@@ -9,7 +9,6 @@ import anyio
 import pytest
 
 from harness import run
-from phone_number_mcp.api import Api
 from phone_number_mcp.errors import (
     AlreadyExists,
     InvalidArguments,
@@ -23,6 +22,7 @@ from phone_number_mcp.errors import (
     Unauthorized,
 )
 from phone_number_mcp.platforms import load
+from phone_number_mcp.upstream.api import Api
 from upstream import Request, Upstream, drop, envelope, reply, silence
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]

@@ -15,22 +15,22 @@ from mcp.shared.exceptions import MCPError
 from pydantic_core import to_json
 
 from phone_number_mcp import __version__
-from phone_number_mcp.api import MAX_TEXT, TRIES
 from phone_number_mcp.consent import Consent
 from phone_number_mcp.errors import CRASHES, Failure, Internal, ToolError
 from phone_number_mcp.tool import Success, field_names
 from phone_number_mcp.transports import AfterResponse
+from phone_number_mcp.upstream.api import MAX_TEXT, TRIES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from mcp.server.context import ServerRequestContext
 
-    from phone_number_mcp.api import Api
     from phone_number_mcp.errors import Outcome
+    from phone_number_mcp.sanitize import Sanitizer
     from phone_number_mcp.settings import Settings
-    from phone_number_mcp.text import Sanitizer
     from phone_number_mcp.tool import Arguments, Tool
+    from phone_number_mcp.upstream.api import Api
     from phone_number_mcp.writes.executor import Writes
 
     Context: TypeAlias = ServerRequestContext[Any, Any]

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from mcp.server.lowlevel import Server
 
-    from phone_number_mcp.api import ASGIApp
     from phone_number_mcp.platforms import Platform
+    from phone_number_mcp.sanitize import Sanitizer
     from phone_number_mcp.settings import Settings
-    from phone_number_mcp.text import Sanitizer
+    from phone_number_mcp.upstream.api import ASGIApp
     from phone_number_mcp.writes.journal import Journal
 
 USAGE_ERROR = 2
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve_stdio(arguments: argparse.Namespace) -> int:
     def stdio() -> Transport:
-        from phone_number_mcp.stdio import Stdio  # noqa: PLC0415
+        from phone_number_mcp.transports.stdio import Stdio  # noqa: PLC0415
 
         return Stdio()
 
@@ -59,7 +59,7 @@ def _serve_stdio(arguments: argparse.Namespace) -> int:
 
 def _serve_http(arguments: argparse.Namespace) -> int:
     def http() -> Transport:
-        from phone_number_mcp.http import Http, listen  # noqa: PLC0415
+        from phone_number_mcp.transports.http import Http, listen  # noqa: PLC0415
 
         try:
             return Http(listen(arguments.host, arguments.port))
@@ -106,9 +106,9 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
     # What they import for others (the SDK's client, HTTP, its other server) takes 60 ms.
     _import_lazily("mcp")
     _import_lazily("mcp.server")
-    from phone_number_mcp.api import Api  # noqa: PLC0415
     from phone_number_mcp.app import build  # noqa: PLC0415
-    from phone_number_mcp.text import Sanitizer  # noqa: PLC0415
+    from phone_number_mcp.sanitize import Sanitizer  # noqa: PLC0415
+    from phone_number_mcp.upstream.api import Api  # noqa: PLC0415
     from phone_number_mcp.writes.executor import Writes  # noqa: PLC0415
 
     options, platform = settings.options, settings.platform
@@ -287,7 +287,7 @@ def _journal_place(arguments: argparse.Namespace) -> str | int:
 
 
 def _examine(arguments: argparse.Namespace) -> int:
-    from phone_number_mcp.doctor import run  # noqa: PLC0415
+    from phone_number_mcp.commands.doctor import run  # noqa: PLC0415
 
     return run(_given(arguments), os.environ, as_json=arguments.json)
 
@@ -305,13 +305,13 @@ def _serve_sandbox(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from phone_number_mcp.demo import run  # noqa: PLC0415
+    from phone_number_mcp.commands.demo import run  # noqa: PLC0415
 
     return run(arguments.platform or "zudu")
 
 
 def _install(arguments: argparse.Namespace) -> int:
-    from phone_number_mcp.install import Request, run  # noqa: PLC0415
+    from phone_number_mcp.commands.install import Request, run  # noqa: PLC0415
     from phone_number_mcp.settings import Options  # noqa: PLC0415
 
     # The server's options, wherever they stand: those before the command as well, so that no guard is lost.
@@ -468,7 +468,7 @@ def _port(value: str) -> int:
 
 
 def _client(value: str) -> str:
-    from phone_number_mcp.install import CLIENTS  # noqa: PLC0415  (only this command needs it)
+    from phone_number_mcp.commands.install import CLIENTS  # noqa: PLC0415  (only this command needs it)
 
     if value not in CLIENTS:
         raise argparse.ArgumentTypeError(f"must be one of {', '.join(CLIENTS)}")

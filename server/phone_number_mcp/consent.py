@@ -25,7 +25,7 @@ from phone_number_mcp.errors import Declined, FieldProblem, InvalidArguments
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
-    from phone_number_mcp.text import Sanitizer
+    from phone_number_mcp.sanitize import Sanitizer
     from phone_number_mcp.tool import Arguments, Tool
 
 QUESTION = "consent"

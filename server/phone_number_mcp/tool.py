@@ -23,12 +23,12 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
 from phone_number_mcp.errors import Failure, FieldProblem, InvalidArguments
-from phone_number_mcp.text import MIN_SECRET_LENGTH
+from phone_number_mcp.sanitize import MIN_SECRET_LENGTH
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails, core_schema
 
-    from phone_number_mcp.api import Call
+    from phone_number_mcp.upstream.api import Call
 
 
 MAX_PROBLEMS = 20

@@ -10,10 +10,10 @@ from typing import Any
 import anyio
 import httpx
 
-from phone_number_mcp.api import Api
 from phone_number_mcp.errors import ToolError
 from phone_number_mcp.tool import Success
 from phone_number_mcp.transports import AfterResponse
+from phone_number_mcp.upstream.api import Api
 from phone_number_mcp.writes.database import BusyError
 from phone_number_mcp.writes.executor import GRACE_SECONDS, Writes
 from phone_number_mcp.writes.journal import Claimed, Entry, Intent, Taken

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 
-from phone_number_mcp.api import Account
 from phone_number_mcp.platforms import Platform, load
+from phone_number_mcp.upstream.api import Account
 from simulation.ledger import ORGANIZATIONS, CallRecord, Ledger, Post, Scope
 
 LANDS_WITHIN = 59.0

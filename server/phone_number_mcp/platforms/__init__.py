@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from starlette.routing import Route
 
-    from phone_number_mcp.api import Call, Reply
     from phone_number_mcp.tool import Prompt, Tool
+    from phone_number_mcp.upstream.api import Call, Reply
 
 PLATFORMS = {
     "zudu": "phone_number_mcp.platforms.zudu",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, InvalidReply, NotFound, ToolError
-from phone_number_mcp.text import cleaned
+from phone_number_mcp.sanitize import cleaned
 from phone_number_mcp.tool import Arguments, Prompt
 
 # --- arguments --------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 if TYPE_CHECKING:
     from starlette.routing import Route
 
-    from phone_number_mcp.api import Call, Reply
+    from phone_number_mcp.upstream.api import Call, Reply
 
 # --- arguments --------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 
-from phone_number_mcp.api import ended
 from phone_number_mcp.e164 import PATTERN
 from phone_number_mcp.errors import (
     CRASHES,
@@ -37,6 +36,7 @@ from phone_number_mcp.errors import (
 )
 from phone_number_mcp.platforms.numbers import as_asked
 from phone_number_mcp.tool import Success
+from phone_number_mcp.upstream.api import ended
 from phone_number_mcp.writes.journal import (
     Claimed,
     Entry,
@@ -52,11 +52,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-    from phone_number_mcp.api import Account, Api, Call
     from phone_number_mcp.errors import Outcome
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.tool import Arguments, Tool
     from phone_number_mcp.transports import AfterResponse
+    from phone_number_mcp.upstream.api import Account, Api, Call
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import httpx
     import tenacity
 
-    from phone_number_mcp.connections import Connections
+    from phone_number_mcp.upstream.connections import Connections
 
 MAX_REPLY_BYTES = 1024 * 1024
 """Of one reply's body, after decompression. A phone number takes about 1 KB, a page of fifty 50 KB."""
@@ -263,7 +263,7 @@ class Api:
         if self._app is not None:
             self._transport = httpx.ASGITransport(app=self._app)
         else:
-            from phone_number_mcp.connections import Connections  # noqa: PLC0415  (the same)
+            from phone_number_mcp.upstream.connections import Connections  # noqa: PLC0415  (the same)
 
             self._url = httpx.URL(self._base_url)
             self._prefix = self._url.raw_path.decode("ascii").rstrip("/")
@@ -276,7 +276,7 @@ class Api:
             self._background = asyncio.create_task(self._keep_ready())
 
     async def _keep_ready(self) -> None:
-        await anyio.to_thread.run_sync(import_module, "phone_number_mcp.connections")
+        await anyio.to_thread.run_sync(import_module, "phone_number_mcp.upstream.connections")
         try:
             await self.connect()
         except ToolError as error:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from phone_number_mcp import jsonc
+from phone_number_mcp.commands import jsonc
 from phone_number_mcp.platforms import PLATFORMS, Platform, load
 from phone_number_mcp.settings import ConfigurationError, Options, read
 

@@ -19,7 +19,7 @@ import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import Response
 
-from phone_number_mcp.stdio import MAX_LINE_BYTES, RefusedError, parse, too_long
+from phone_number_mcp.transports.stdio import MAX_LINE_BYTES, RefusedError, parse, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,14 +26,14 @@ import anyio
 from pydantic import SecretStr
 
 from phone_number_mcp import __version__
-from phone_number_mcp.api import Api
 from phone_number_mcp.errors import NotFound, TimedOut, ToolError, Unauthorized, Unreachable
 from phone_number_mcp.platforms import PLATFORMS, load
+from phone_number_mcp.sanitize import Sanitizer
 from phone_number_mcp.settings import ConfigurationError, Settings, read, unfilled, variable
-from phone_number_mcp.text import Sanitizer
+from phone_number_mcp.upstream.api import Api
 
 if TYPE_CHECKING:
-    from phone_number_mcp.install import Client
+    from phone_number_mcp.commands.install import Client
     from phone_number_mcp.platforms import Platform
 
 RESERVED = "+14155550100"
@@ -380,7 +380,7 @@ class _Entry:
 
     def resolves(self, platform: Platform, variable_name: str) -> bool:
         """Whether a variable has the form of reference that the client resolves."""
-        from phone_number_mcp.install import CLIENTS  # noqa: PLC0415
+        from phone_number_mcp.commands.install import CLIENTS  # noqa: PLC0415
 
         form = CLIENTS[self.client].wire(platform).entry.get("env", {}).get(variable_name, "<")
         return not form.startswith("<") and self.env.get(variable_name) == form
@@ -394,7 +394,7 @@ class _Entry:
 
 def _entries(environ: Mapping[str, str]) -> Iterator[_Entry]:
     """Find each client's entries for this server."""
-    from phone_number_mcp.install import CLIENTS, InstallError, place, system  # noqa: PLC0415  (needed here alone)
+    from phone_number_mcp.commands.install import CLIENTS, InstallError, place, system  # noqa: PLC0415  (needed here alone)
 
     for key, client in CLIENTS.items():
         paths = [Path.cwd() / client.project] if client.project else []
@@ -425,7 +425,7 @@ def _servers(path: Path, client: Client) -> dict[str, Any]:
         OSError: It cannot be read.
         ValueError: It is not valid.
     """
-    from phone_number_mcp import jsonc  # noqa: PLC0415
+    from phone_number_mcp.commands import jsonc  # noqa: PLC0415
 
     if not path.is_file():
         return {}
@@ -468,7 +468,7 @@ _PROGRAM = re.compile(r"(^|[/\\])phone[-_]number[-_]mcp(\.exe)?$")
 
 def _client(entry: _Entry) -> Check:
     """Look at an entry: would its client start a server that works?"""
-    from phone_number_mcp.install import CLIENTS, command  # noqa: PLC0415
+    from phone_number_mcp.commands.install import CLIENTS, command  # noqa: PLC0415
 
     title = CLIENTS[entry.client].title
     name = f"client {entry.client}"

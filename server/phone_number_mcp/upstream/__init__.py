@@ -1,0 +1,1 @@
+"""HTTP to a platform: the only importer of httpx."""
