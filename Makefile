@@ -17,7 +17,7 @@ test: $(VENV)/.dev ## run the tests, two at a time: each waits for processes of 
 check: lint types test attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs
 
 attack: $(VENV)/.dev ## several processes at once on one journal, 50 rounds; `make test` has 10
-	@$(BIN)/pytest -n 2 --dist worksteal tests/test_processes.py -k several_processes --rounds 50
+	@$(BIN)/pytest -n 2 --dist worksteal tests/writes/test_processes.py -k several_processes --rounds 50
 
 simulate: $(VENV)/.dev ## run the write protocol in virtual time, SEEDS=10000 histories
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS)
@@ -40,10 +40,10 @@ goldens: $(VENV)/.dev ## write the goldens and the README's tables anew, to be r
 	@$(BIN)/pytest --update-goldens tests/test_goldens.py
 
 fuzz: $(VENV)/.dev ## a minute of bytes that are no messages
-	@$(BIN)/pytest tests/test_fuzz.py --fuzz-seconds 60
+	@$(BIN)/pytest tests/transports/test_fuzz.py --fuzz-seconds 60
 
 picture: $(VENV)/.dev ## draw docs/demo.svg anew
-	@$(BIN)/python tests/picture.py
+	@$(BIN)/python scripts/picture.py
 
 test-clients: $(VENV)/.dev ## the clients that people use against the real server; UPDATE=--update writes docs/clients-matrix.md
 	@PYTHONPATH=tests $(BIN)/python -m clients.judge $(UPDATE)

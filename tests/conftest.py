@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from hypothesis import settings
@@ -16,14 +14,9 @@ from mcp.client.stdio import StdioServerParameters
 
 from phone_number_mcp.upstream import api
 from phone_number_mcp.writes import reconcile
-from upstream import Upstream
-from wire import RawClient
-
-KEY = "sk_Rk7Zp2Qw9Lx4Vb6Nm1Ts8Jd3Hf5Gc0"
-SECRET = "s3cr3t_Yt6Ue1Oi8Pa3Sd5Fg7Hj2Kl9Zx"
-GOLDENS = Path(__file__).parent / "goldens"
-README = Path(__file__).parent.parent / "README.md"
-
+from support.server import Connect, Open, command
+from support.upstream import Upstream
+from support.wire import RawClient
 
 # CI draws the same examples every time: what is found there can be found again. Elsewhere each run draws new ones.
 settings.register_profile("ci", derandomize=True)
@@ -61,23 +54,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait hardly at all before trying again or looking again; what is tried and looked at stays the same."""
     monkeypatch.setattr(api, "_FIRST_WAIT", 0.01)
     monkeypatch.setattr(reconcile, "LOOK_AGAIN_SECONDS", 0.01)
-
-
-class Connect(Protocol):
-    def __call__(self, *options: str, mode: str = ..., env: dict[str, str] | None = ...) -> Client: ...
-
-
-class Open(Protocol):
-    def __call__(self, *options: str, env: dict[str, str] | None = ...) -> AbstractAsyncContextManager[RawClient]: ...
-
-
-def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "phone_number_mcp", *options]
-
-
-def credentials(upstream: Upstream) -> dict[str, str]:
-    """The environment of a server that is configured, and whose platform is `upstream`."""
-    return {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET, "ZUDU_BASE_URL": upstream.url}
 
 
 @pytest.fixture

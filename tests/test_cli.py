@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from conftest import command
 from phone_number_mcp import __version__
 from phone_number_mcp.settings import Options
+from support.server import command
 
 
 def run(*options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -9,16 +9,15 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
-from mcp.client.session import ClientRequestContext
 from mcp.client.stdio import StdioServerParameters
-from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
+from mcp_types import ElicitResult
 
-from conftest import Open, command, credentials
-from faulty import Faulty
 from phone_number_mcp.consent import MAX_QUESTION, visible
-from test_stdio import content
-from upstream import Upstream
-from wire import MODERN, RawClient
+from support.faulty import Faulty
+from support.person import Person
+from support.server import Open, command, content, credentials
+from support.upstream import Upstream
+from support.wire import MODERN, RawClient
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("mode", ["legacy", MODERN])
@@ -42,22 +41,6 @@ IMPORT = {
 @pytest.fixture
 def platform(upstream: Upstream) -> Faulty:
     return Faulty(upstream)
-
-
-class Person:
-    """Answers every question alike, after some seconds, and remembers them."""
-
-    def __init__(self, answer: ElicitResult, takes: float = 0) -> None:
-        self._answer = answer
-        self._takes = takes
-        self.asked: list[str] = []
-
-    async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
-        assert context is not None
-        assert isinstance(params, ElicitRequestFormParams)
-        self.asked.append(params.message)
-        await anyio.sleep(self._takes)
-        return self._answer
 
 
 def connected(platform: Faulty, journal: dict[str, str], mode: str, person: Person | None, *options: str) -> Client:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from conftest import GOLDENS, README, Connect, command
 from examples import EXAMPLES, page
 from phone_number_mcp import __version__
 from phone_number_mcp.app import HOMEPAGE
@@ -23,6 +22,8 @@ from phone_number_mcp.commands.install import CLIENTS
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.transports import stdio
 from phone_number_mcp.upstream import connections
+from support.places import GOLDENS, README
+from support.server import Connect, command
 from tables import TABLES, fill, hold
 
 ROOT = README.parent

@@ -10,11 +10,12 @@ from typing import Any, get_args
 
 import pytest
 
-from conftest import README, Open
 from descriptions import REGISTRY_NAME, ROOT, bundle_project, manifest, server_json
 from phone_number_mcp import __version__
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.settings import Options, variable
+from support.places import README
+from support.server import Open
 from tables import hold
 
 BY_DEFAULT = {tool.name for tool in load("zudu").tools if not tool.deletes}

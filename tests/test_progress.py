@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from conftest import Connect, credentials
-from test_stdio import content
-from upstream import Upstream, reply
+from support.server import Connect, content, credentials
+from support.upstream import Upstream, reply
 
 pytestmark = pytest.mark.anyio
 

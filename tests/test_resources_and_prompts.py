@@ -8,10 +8,9 @@ import pytest
 from mcp import MCPError
 from mcp_types import TextContent, TextResourceContents
 
-from conftest import Connect
 from phone_number_mcp.platforms import PLATFORMS
-from test_stdio import content
-from wire import MODERN
+from support.server import Connect, content
+from support.wire import MODERN
 
 pytestmark = pytest.mark.anyio
 EVERY_PLATFORM = pytest.mark.parametrize("platform", PLATFORMS)

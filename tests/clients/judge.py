@@ -34,8 +34,8 @@ from clients import matrix
 from clients.cases import CASES, Case
 from clients.programs import HERE, PROGRAMS, InstallError, Program, prepare
 from phone_number_mcp.platforms import PLATFORMS, load
-from recorded import Platform, recorded
-from wire import RawClient
+from support.recorded import Platform, recorded
+from support.wire import RawClient
 
 SERVER = str(Path(sys.executable).parent / "phone-number-mcp")
 PATIENCE = 180

@@ -21,11 +21,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ledger import Ledger
-from money import COMMITS, FAULTS, KEYS, NICKNAMES, ON_ITS_WAY, REFUSED, Agent, check, wish
-from processes import CREATE, account, answers, kill, servers
-from upstream import Answer, Upstream, drop, reply, silence
-from wire import RawClient
+from support.ledger import Ledger
+from support.money import COMMITS, FAULTS, KEYS, NICKNAMES, ON_ITS_WAY, REFUSED, Agent, check, wish
+from support.processes import CREATE, account, answers, kill, servers
+from support.upstream import Answer, Upstream, drop, reply, silence
+from support.wire import RawClient
 
 THOROUGH = settings.get_current_profile_name() == "thorough"
 EXAMPLES = settings.default.max_examples if THOROUGH and settings.default else 8

@@ -10,11 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from conftest import Connect, command
 from phone_number_mcp.platforms.zudu import CreatedPhoneNumber, PhoneNumber
 from phone_number_mcp.sandbox.trouble import REHEARSALS
-from test_stdio import content
-from test_zudu import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
+from support.documented import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
+from support.server import Connect, command, content
 
 CREDENTIALS = {"X-API-KEY": "<api-key>", "X-API-SECRET": "<api-key>"}  # as the documentation's curl has them
 

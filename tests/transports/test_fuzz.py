@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import command
 from phone_number_mcp.platforms import load
-from test_transport import INITIALIZE, INITIALIZED, environment, get, lines, request
+from support.messages import INITIALIZE, INITIALIZED, get, lines, request
+from support.server import command, environment
 
 TOOLS = [tool.name for tool in load("zudu").tools]
 MODERN = {

@@ -17,13 +17,12 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from conftest import KEY, SECRET, Connect, Open, command, credentials
-from faulty import Faulty, Held
 from phone_number_mcp.writes.sqlite import entries
-from test_stdio import content
-from test_transport import request, session, started
-from upstream import Answer, Request, Upstream, drop, envelope, http, reply, silence
-from wire import RawClient
+from support.faulty import Faulty, Held
+from support.messages import request, session, started
+from support.server import KEY, SECRET, Connect, Open, command, content, credentials
+from support.upstream import Answer, Request, Upstream, drop, envelope, http, reply, silence
+from support.wire import RawClient
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+14155550120"

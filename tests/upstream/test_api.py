@@ -21,7 +21,7 @@ from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachab
 from phone_number_mcp.sanitize import Sanitizer
 from phone_number_mcp.upstream import api as api_module
 from phone_number_mcp.upstream.api import MAX_REPLY_BYTES, MAX_TEXT, Account, Api, ASGIApp, Message, Reply
-from upstream import Upstream, drip, drop, http, reply, silence
+from support.upstream import Upstream, drip, drop, http, reply, silence
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 HEADERS = {"X-API-KEY": "sk_abcdef", "X-API-SECRET": "s3cr3t_ghijkl"}

@@ -1,4 +1,4 @@
-"""The connections to one origin: kept, bounded, and honest about what was sent. The 64 at most are in test_transport.py."""
+"""The connections to one origin: kept, bounded, and honest about what was sent. The 64 at most are in transports/test_stdio.py."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 import trustme
 from anyio.abc import SocketStream
 
-from conftest import Open, credentials
 from phone_number_mcp.upstream.connections import Connections
-from upstream import Request, Upstream, envelope, http, reply, silence
+from support.server import Open, credentials
+from support.upstream import Request, Upstream, envelope, http, reply, silence
 
 pytestmark = pytest.mark.anyio
 FOUND = {"phone_number": "+14155550100"}

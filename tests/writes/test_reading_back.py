@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from conftest import KEY, Connect, credentials
-from faulty import Faulty
 from phone_number_mcp.platforms.numbers import as_asked
-from test_stdio import content
-from upstream import Upstream, drop
+from support.faulty import Faulty
+from support.server import KEY, Connect, content, credentials
+from support.upstream import Upstream, drop
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+14155550120"

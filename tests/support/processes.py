@@ -11,8 +11,8 @@ from typing import Any
 
 import anyio
 
-from conftest import KEY, SECRET, command
-from wire import RawClient
+from support.server import KEY, SECRET, command
+from support.wire import RawClient
 
 PATIENCE = 120.0
 CREATE = "create_phone_number"

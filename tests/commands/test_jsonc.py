@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_number_mcp.commands import jsonc
+from support.edits import only_put_in
 
 NEW = {"command": "/opt/phone number/bin", "args": ["--sandbox"], "env": {"KEY": "${env:KEY}"}}
 
@@ -73,25 +74,6 @@ def parsed(text: str) -> jsonc.Value:
     value = jsonc.parse(text, comments=True)
     assert value is not None
     return value
-
-
-def shared(left: str, right: str) -> int:
-    """Return how many characters two texts begin with that are the same."""
-    return next(
-        (n for n, (one, other) in enumerate(zip(left, right, strict=False)) if one != other), min(len(left), len(right))
-    )
-
-
-def only_put_in(old: str, new: str) -> bool:
-    """Tell whether `new` is `old` with a comma put in, or none, and something behind it in one place."""
-
-    def in_one_place(old: str, new: str) -> bool:
-        return shared(old, new) + shared(old[::-1], new[::-1]) >= len(old)
-
-    start = shared(old, new)
-    return in_one_place(old, new) or any(
-        new[n] == "," and in_one_place(old[n:], new[n + 1 :]) for n in range(start + 1) if old[:n] == new[:n]
-    )
 
 
 @given(documents())

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-import harness
 from phone_number_mcp.errors import InvalidArguments, ToolError
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sandbox import create_app
 from phone_number_mcp.tool import Success
 from phone_number_mcp.upstream.api import Api
-from upstream import Request, Upstream, envelope, reply
+from support import harness
+from support.upstream import Request, Upstream, envelope, reply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 BOUND, UNBOUND = "+14155550100", "+14155550102"

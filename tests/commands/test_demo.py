@@ -8,9 +8,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from conftest import command
 from phone_number_mcp.commands import demo
 from phone_number_mcp.platforms import PLATFORMS
+from support.server import command
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import anyio
 from anyio.abc import SocketStream
 
-from upstream import Answer, Request, Upstream, envelope, reply
+from support.upstream import Answer, Request, Upstream, envelope, reply
 
 PAGE = 100
 

@@ -9,9 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from conftest import Connect, Open, credentials
-from test_stdio import content
-from upstream import Answer, Request, Upstream, drop, envelope, reply, silence
+from support.server import Connect, Open, content, credentials
+from support.upstream import Answer, Request, Upstream, drop, envelope, reply, silence
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+14155550120"

@@ -20,13 +20,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import account, writes
-from money import COMMITS, FAULTS, KEYS, NICKNAMES, ON_ITS_WAY, REFUSED, Agent, check, wish
 from phone_number_mcp.errors import ToolError
 from phone_number_mcp.platforms import Platform, load
 from phone_number_mcp.tool import Success
 from phone_number_mcp.upstream.api import Api, Message
-from upstream import envelope
+from support.harness import account, writes
+from support.money import COMMITS, FAULTS, KEYS, NICKNAMES, ON_ITS_WAY, REFUSED, Agent, check, wish
+from support.upstream import envelope
 
 NUMBERS = ["+14155550120", "+14155550121"]
 

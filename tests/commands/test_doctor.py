@@ -15,10 +15,11 @@ import anyio
 import pytest
 import trustme
 
-from conftest import KEY, README, SECRET, command, credentials
 from phone_number_mcp.commands.install import CLIENTS, place, system
 from phone_number_mcp.platforms import PLATFORMS, load
-from upstream import Answer, Request, Upstream, envelope, reply
+from support.places import README
+from support.server import KEY, SECRET, command, credentials
+from support.upstream import Answer, Request, Upstream, envelope, reply
 
 pytestmark = pytest.mark.anyio
 RETELL_KEY = "key_Rk7Zp2Qw9Lx4Vb6Nm1Ts8"

@@ -16,8 +16,9 @@ from typing import Any
 import anyio
 import pytest
 
-from ledger import Gate, Ledger
-from processes import (
+from support.ledger import Gate, Ledger
+from support.places import SUPPORT
+from support.processes import (
     CREATE,
     RETELL,
     account,
@@ -33,8 +34,8 @@ from processes import (
     unsettled,
     until,
 )
-from upstream import Upstream, drop, silence
-from wire import RawClient
+from support.upstream import Upstream, drop, silence
+from support.wire import RawClient
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+14155550120"
@@ -102,7 +103,7 @@ async def test_a_key_of_a_purchase_without_a_number_is_sent_once_by_several_proc
 async def test_of_several_processes_that_make_the_journal_at_once_one_has_the_claim(
     tmp_path: Path, count: int, rounds: int
 ) -> None:
-    worker = [sys.executable, str(Path(__file__).with_name("claiming.py"))]
+    worker = [sys.executable, str(SUPPORT / "claiming.py")]
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(RawClient.started(worker, {}, patience=60)) for _ in range(count)]
         for place in range(rounds):

@@ -18,11 +18,11 @@ from typing import Any
 import anyio
 import pytest
 
-from ledger import Gate, Ledger
 from phone_number_mcp.writes.journal import Claimed, Intent, Taken
 from phone_number_mcp.writes.scope import normalized
 from phone_number_mcp.writes.sqlite import Clock, SqliteJournal
-from processes import (
+from support.ledger import Gate, Ledger
+from support.processes import (
     CREATE,
     RETELL,
     account,
@@ -37,8 +37,8 @@ from processes import (
     servers,
     until,
 )
-from upstream import Upstream
-from wire import RawClient
+from support.upstream import Upstream
+from support.wire import RawClient
 
 pytestmark = pytest.mark.anyio
 USED = {"phone_number": "+14155550120", "idempotency_key": "used"}

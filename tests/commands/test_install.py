@@ -18,13 +18,13 @@ import pytest
 from mcp import Client as MCPClient
 from mcp.client.stdio import StdioServerParameters
 
-from conftest import KEY, SECRET, command
 from phone_number_mcp.commands import install, jsonc
 from phone_number_mcp.commands.install import CLIENTS, Entry, InstallError, System, merge, place
 from phone_number_mcp.platforms import load
 from phone_number_mcp.settings import read
-from test_jsonc import only_put_in
-from upstream import Upstream, envelope, reply
+from support.edits import only_put_in
+from support.server import KEY, SECRET, command
+from support.upstream import Upstream, envelope, reply
 
 CREDENTIALS = {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET}
 ENTRY = {"command": "/opt/bin/phone-number-mcp", "args": []}

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from conftest import Connect
 from phone_number_mcp.platforms import PLATFORMS, load
-from recorded import Platform, recorded
-from test_stdio import content
+from support.recorded import Platform, recorded
+from support.server import Connect, content
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,6 @@ import pytest
 import retell
 from retell import Retell
 
-import harness
 from phone_number_mcp.errors import (
     AlreadyExists,
     InvalidArguments,
@@ -30,8 +29,9 @@ from phone_number_mcp.platforms.retell import PhoneNumber
 from phone_number_mcp.upstream.api import Api
 from phone_number_mcp.writes.journal import Intent
 from phone_number_mcp.writes.sqlite import SqliteJournal
-from recorded import recorded
-from upstream import Answer, Request, Upstream, drop, reply
+from support import harness
+from support.recorded import recorded
+from support.upstream import Answer, Request, Upstream, drop, reply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 RETELL = load("retell")

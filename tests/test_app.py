@@ -7,28 +7,15 @@ from typing import Any
 
 import pytest
 from mcp import MCPError
-from mcp_types import CallToolResult, TextContent
 
-from conftest import KEY, SECRET, Connect, Open, credentials
 from phone_number_mcp import __version__
-from phone_number_mcp.platforms import load
-from test_zudu import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
-from upstream import Answer, Request, Upstream, drop, envelope, reply, silence
-from wire import HANDSHAKE, MODERN
+from support.documented import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
+from support.server import KEY, SECRET, TOOLS, Connect, Open, content, credentials
+from support.upstream import Answer, Request, Upstream, drop, envelope, reply, silence
+from support.wire import HANDSHAKE, MODERN
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("mode", ["legacy", MODERN, "auto"])
-TOOLS = [tool.name for tool in load("zudu").tools if not tool.deletes]
-
-
-def content(result: CallToolResult) -> dict[str, Any]:
-    """The JSON of a result; the same in the text and in the structure."""
-    (text,) = result.content
-    assert isinstance(text, TextContent)
-    assert json.loads(text.text) == result.structured_content
-    assert "\n" not in text.text
-    assert isinstance(result.structured_content, dict)
-    return result.structured_content
 
 
 @ERAS

@@ -10,8 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +18,16 @@ import anyio.lowlevel
 import pytest
 from anyio.abc import SocketStream
 
-from conftest import Open, command, credentials
 from phone_number_mcp.writes.sqlite import entries
-from upstream import Request, Upstream, envelope, reply
-from wire import HANDSHAKE, RawClient
+from support.messages import INITIALIZE, INITIALIZED, NUMBER, answers, get, lines, request, session, started
+from support.places import SUPPORT
+from support.server import Open, command, credentials, environment
+from support.upstream import Request, Upstream, envelope, reply
+from support.wire import RawClient
 
 pytestmark = pytest.mark.anyio
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 MIB = 1024 * 1024
-NUMBER = "+14155550100"
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": "init",
-    "method": "initialize",
-    "params": {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": {"name": "raw", "version": "0"}},
-}
-INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-
-
-def request(id_: Any, method: str = "ping", **params: Any) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": id_, "method": method, "params": params}
-
-
-def get(id_: Any, **arguments: Any) -> dict[str, Any]:
-    return request(id_, "tools/call", name="get_phone_number", arguments={"phone_number": NUMBER} | arguments)
-
-
-def lines(*messages: Any) -> bytes:
-    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
-
-
-def session(*messages: Any) -> bytes:
-    return lines(INITIALIZE, INITIALIZED, *messages)
-
-
-def answers(stdout: bytes) -> dict[Any, Any]:
-    """Every line is a message; by id, those that answer."""
-    return {message["id"]: message for message in map(json.loads, stdout.splitlines()) if "method" not in message}
-
-
-def environment(own_journal: dict[str, str], **more: str) -> dict[str, str]:
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return inherited | own_journal | more
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
@@ -330,22 +296,6 @@ async def test_a_call_that_waits_its_turn_can_be_cancelled_and_is_never_sent(raw
         assert {(await client.receive())["id"] for _ in range(300)} == {*range(300)}
         assert (await client.ask("ping"))["result"] == {}
     assert {asked.method for asked in upstream.requests} == {"GET"}
-
-
-@contextmanager
-def started(own_journal: dict[str, str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the server at given streams, and see to it that it ends."""
-    env = environment(own_journal, **streams.pop("env", {}))
-    process = subprocess.Popen(command(*streams.pop("options", ["--sandbox"])), env=env, **streams)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with suppress(BrokenPipeError):
-                    stream.close()
 
 
 def fill(fd: int, data: bytes) -> int:
@@ -644,7 +594,7 @@ async def test_nothing_but_the_protocol_gets_to_stdout(own_journal: dict[str, st
 
 
 def crashing(own_journal: dict[str, str], upstream: Upstream) -> Any:
-    script = str(Path(__file__).parent / "crashing.py")
+    script = str(SUPPORT / "crashing.py")
     return RawClient.started([sys.executable, script], own_journal | credentials(upstream))
 
 

@@ -19,16 +19,15 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client
 from mcp_types import ElicitResult
 
-from conftest import KEY, SECRET, command, credentials
-from faulty import Faulty, Held
 from phone_number_mcp.transports.stdio import MAX_LINE_BYTES
 from phone_number_mcp.writes.journal import Entry
 from phone_number_mcp.writes.sqlite import entries
-from test_consent import Person
-from test_stdio import TOOLS, content
-from test_transport import INITIALIZE, environment, get, request
-from upstream import Upstream
-from wire import MODERN
+from support.faulty import Faulty, Held
+from support.messages import INITIALIZE, get, request
+from support.person import Person
+from support.server import KEY, SECRET, TOOLS, command, content, credentials, environment
+from support.upstream import Upstream
+from support.wire import MODERN
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("mode", ["legacy", MODERN])

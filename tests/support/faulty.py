@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import anyio
 from anyio.abc import SocketStream
 
-from upstream import Answer, Request, Upstream, envelope, http, reply
+from support.upstream import Answer, Request, Upstream, envelope, http, reply
 
 DEFAULTS = {
     "nickname": None,

@@ -1,0 +1,1 @@
+"""What the tests share: a platform on a socket, the server as a process, and clients."""
