@@ -12,7 +12,7 @@ from hypothesis import settings
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
-from phone_number_mcp.upstream import api
+from phone_number_mcp.upstream import call
 from phone_number_mcp.writes import reconcile
 from support.server import Connect, Open, command
 from support.upstream import Upstream
@@ -52,7 +52,7 @@ async def upstream() -> AsyncIterator[Upstream]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait hardly at all before trying again or looking again; what is tried and looked at stays the same."""
-    monkeypatch.setattr(api, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(call, "_FIRST_WAIT", 0.01)
     monkeypatch.setattr(reconcile, "LOOK_AGAIN_SECONDS", 0.01)
 
 

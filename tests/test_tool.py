@@ -10,7 +10,9 @@ from pydantic import Field
 from phone_number_mcp.errors import InvalidArguments
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
-from phone_number_mcp.upstream.api import Account, Api, Call
+from phone_number_mcp.upstream.api import Api
+from phone_number_mcp.upstream.call import Call
+from phone_number_mcp.upstream.request import Account
 
 
 class Agent(Arguments):

@@ -19,7 +19,7 @@ from phone_number_mcp.consent import Consent
 from phone_number_mcp.errors import CRASHES, Failure, Internal, ToolError
 from phone_number_mcp.tool import Success, field_names
 from phone_number_mcp.transports import AfterResponse
-from phone_number_mcp.upstream.api import MAX_TEXT, TRIES
+from phone_number_mcp.upstream.call import TRIES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Context: TypeAlias = ServerRequestContext[Any, Any]
 
 HOMEPAGE = "https://github.com/phone-number-mcp/phone-number-mcp"
+MAX_TEXT = 10_000
+"""Characters of one text in a result."""
 MAX_ERROR_TEXT = 1_000
 """Characters of one text in an error."""
 FIXED = {"code", "retryable", "retry_after_seconds", "outcome", "http_status", "platform", "operation"}

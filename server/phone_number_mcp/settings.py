@@ -20,7 +20,7 @@ from phone_number_mcp.platforms import PLATFORMS, Platform, load
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from phone_number_mcp.upstream.api import Account
+    from phone_number_mcp.upstream.request import Account
 
 PREFIX = "PHONE_NUMBER_MCP_"
 
@@ -150,7 +150,7 @@ class Settings:
             raise NotConfigured(
                 f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set, so {self.platform.title} cannot be called"
             )
-        from phone_number_mcp.upstream.api import Account  # noqa: PLC0415  (the first call needs it)
+        from phone_number_mcp.upstream.request import Account  # noqa: PLC0415  (the first call needs it)
 
         values = {name: self.credentials[name].get_secret_value() for name in self.platform.credentials}
         return Account(self.platform.authorize(values), tuple(values.values()))

@@ -28,7 +28,7 @@ from phone_number_mcp.sanitize import MIN_SECRET_LENGTH
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails, core_schema
 
-    from phone_number_mcp.upstream.api import Call
+    from phone_number_mcp.upstream.call import Call
 
 
 MAX_PROBLEMS = 20

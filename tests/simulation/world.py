@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 
 from phone_number_mcp.platforms import Platform, load
-from phone_number_mcp.upstream.api import Account
+from phone_number_mcp.upstream.request import Account
 from simulation.ledger import ORGANIZATIONS, CallRecord, Ledger, Post, Scope
 
 LANDS_WITHIN = 59.0

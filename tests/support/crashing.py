@@ -11,7 +11,7 @@ from typing import Any
 from phone_number_mcp import cli
 from phone_number_mcp.platforms import PLATFORMS, zudu
 from phone_number_mcp.tool import Success, Tool
-from phone_number_mcp.upstream.api import Call
+from phone_number_mcp.upstream.call import Call
 
 
 async def leave(_call: Call, _arguments: Any) -> Success:

@@ -7,7 +7,8 @@ from typing import Any
 from phone_number_mcp.errors import ToolError
 from phone_number_mcp.platforms import Platform
 from phone_number_mcp.tool import Success
-from phone_number_mcp.upstream.api import Account, Api
+from phone_number_mcp.upstream.api import Api
+from phone_number_mcp.upstream.request import Account
 from phone_number_mcp.writes.database import MEMORY
 from phone_number_mcp.writes.executor import Writes
 from phone_number_mcp.writes.sqlite import SqliteJournal

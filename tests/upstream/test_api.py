@@ -17,10 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phone_number_mcp import errors
+from phone_number_mcp.app import MAX_TEXT
 from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachable
 from phone_number_mcp.sanitize import Sanitizer
-from phone_number_mcp.upstream import api as api_module
-from phone_number_mcp.upstream.api import MAX_REPLY_BYTES, MAX_TEXT, Account, Api, ASGIApp, Message, Reply
+from phone_number_mcp.upstream import call as call_module
+from phone_number_mcp.upstream.api import Api, ASGIApp, Message
+from phone_number_mcp.upstream.reply import MAX_REPLY_BYTES, Reply
+from phone_number_mcp.upstream.request import Account
 from support.upstream import Upstream, drip, drop, http, reply, silence
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
@@ -183,7 +186,7 @@ async def test_a_write_of_which_no_byte_left_is_sent_again(monkeypatch: pytest.M
         thread.join()
         server.server_close()
     assert len(posts) == 1
-    assert waits == [api_module._FIRST_WAIT, 2 * api_module._FIRST_WAIT]  # noqa: SLF001  (full jitter below a limit that doubles)
+    assert waits == [call_module._FIRST_WAIT, 2 * call_module._FIRST_WAIT]  # noqa: SLF001  (full jitter below a limit that doubles)
 
 
 @pytest.mark.parametrize("after", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", b"HTTP/1.1 2"])

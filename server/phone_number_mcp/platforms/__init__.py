@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from phone_number_mcp.tool import Prompt, Tool
-    from phone_number_mcp.upstream.api import Call, Reply
+    from phone_number_mcp.upstream.call import Call
+    from phone_number_mcp.upstream.reply import Reply
 
 PLATFORMS = {
     "zudu": "phone_number_mcp.platforms.zudu",

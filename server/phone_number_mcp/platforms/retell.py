@@ -38,7 +38,8 @@ from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 if TYPE_CHECKING:
     from starlette.routing import Route
 
-    from phone_number_mcp.upstream.api import Call, Reply
+    from phone_number_mcp.upstream.call import Call
+    from phone_number_mcp.upstream.reply import Reply
 
 # --- arguments --------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-"""One HTTP exchange with a platform: a request goes out once, and JSON or an exception of `errors.py` comes back.
+"""The way to one platform: one HTTP exchange at a time, over connections that stay open. It knows nothing of any platform.
 
-The only module that speaks HTTP. It knows nothing of any platform: `Api` is given where to send, how to authorize and
-how to read a reply. Replies and errors hold texts as they arrived: `app.py` cleans what a client is shown.
+`Api` is given where to send, how to authorize and how to read a reply. Errors hold texts as they arrived: they are
+cleaned where a client is shown them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
-import random
 import time
-import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,101 +19,23 @@ import anyio
 import anyio.to_thread
 
 from phone_number_mcp import __version__
-from phone_number_mcp.errors import InvalidReply, PlatformError, RateLimited, TimedOut, ToolError, Unreachable
+from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachable
+from phone_number_mcp.upstream.call import Call, Progress
+from phone_number_mcp.upstream.reply import Reply, UnreadableError, parse, read_body, retry_after
 
 if TYPE_CHECKING:
     import httpx
-    import tenacity
 
     from phone_number_mcp.upstream.connections import Connections
+    from phone_number_mcp.upstream.request import Account, Request, Trail
 
-MAX_REPLY_BYTES = 1024 * 1024
-"""Of one reply's body, after decompression. A phone number takes about 1 KB, a page of fifty 50 KB."""
-MAX_TEXT = 10_000
-"""Characters of one text in a reply, as a client is shown it."""
 CLEANING_SECONDS = 30.0
-"""How often connections that nobody uses are looked for."""
-MAX_DEPTH = 32
-"""Levels of nesting in a reply. The documented ones have five."""
+"""Interval between sweeps of idle connections."""
 
 log = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 ASGIApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A platform's answer, read safely but not judged.
-
-    Args:
-        method: Of the request.
-        status: The HTTP status.
-        body: The JSON as it arrived, with texts that may hold anything; None where there is none.
-        unreadable: Why there is no JSON where some was due; None if it was read, or if the body is empty.
-        retry_after_seconds: As the platform said, if it did.
-        request_id: The platform's name for this exchange, if it gave one.
-        date: When it answered, by its own clock: the header as it was sent.
-    """
-
-    method: str
-    status: int
-    body: Any
-    unreadable: str | None = None
-    retry_after_seconds: float | None = None
-    request_id: str | None = None
-    date: str | None = None
-
-    def refusal(self, meaning: type[ToolError], message: str, detail: str = "") -> ToolError:
-        """Return the error that this answer is.
-
-        Args:
-            meaning: What the platform means by it.
-            message: The platform's own words; where it gave none, the status has to do.
-            detail: What more it said.
-        """
-        if not message:
-            why = f", and its text cannot be read: {self.unreadable}" if self.unreadable else ""
-            message = f"The platform answered {self.status}{why}"
-        return meaning(
-            message,
-            detail=detail or None,
-            # A proxy says 408 also of a request that it had passed on (RFC 9110, section 15.5.9).
-            outcome="unknown" if self.status == 408 else None,  # noqa: PLR2004
-            http_status=self.status,
-            retry_after_seconds=self.retry_after_seconds,
-            request_id=self.request_id,
-        )
-
-    def invalid(self, reason: str) -> InvalidReply:
-        """Return the error that this answer is if it should be a success but cannot be read."""
-        reason = self.unreadable or reason
-        return InvalidReply(f"The platform's answer cannot be read: {reason}", http_status=self.status)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is sent: the path starts with `/` and is percent-encoded already; the body goes as JSON."""
-
-    method: str
-    path: str
-    query: Mapping[str, str | int] | None = None
-    body: Mapping[str, Any] | None = None
-    changes: bool = False
-    """It is a write: it goes out once, and not any more once the server is ending."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose call it is: credentials belong to a call, not to the process.
-
-    Args:
-        headers: Carry the credentials.
-        credentials: The values, in the platform's order.
-    """
-
-    headers: Mapping[str, str] = field(repr=False)
-    credentials: tuple[str, ...] = field(repr=False)
 
 
 class Api:
@@ -216,7 +134,7 @@ class Api:
             with anyio.fail_after(deadline - anyio.current_time()):
                 response = await transport.handle_async_request(outgoing)
                 try:
-                    raw, problem = await _read(response)
+                    raw, problem = await read_body(response)
                 finally:
                     await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
@@ -229,15 +147,15 @@ class Api:
         body = None
         if problem is None and raw:
             try:
-                body = _parse(raw)
-            except _UnreadableError as error:
+                body = parse(raw)
+            except UnreadableError as error:
                 problem = str(error)
         self.last = Reply(
             method=request.method,
             status=response.status_code,
             body=body,
             unreadable=problem,
-            retry_after_seconds=_retry_after(response.headers.get("retry-after")),
+            retry_after_seconds=retry_after(response.headers.get("retry-after")),
             request_id=response.headers.get("x-request-id") or None,
             date=response.headers.get("date"),
         )
@@ -329,229 +247,6 @@ def ended() -> Unreachable:
     )
 
 
-@dataclass(slots=True)
-class Trail:
-    """What a call has left at the platform."""
-
-    write_sent: bool = False
-    """Something that changes something was sent."""
-
-
-Progress = Callable[[int, str], Awaitable[None]]
-"""Tells whoever waits how it goes: which try is next, and a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One tool call's use of a platform: however many exchanges it takes, they share one deadline. Made by `Api.call`."""
-
-    _api: Api
-    _account: Account
-    _started: float
-    _deadline: float
-    _progress: Progress | None = None
-    trail: Trail = field(default_factory=Trail)
-
-    def within(self, share: float) -> Call:
-        """Return the same call with a share of the time that is left."""
-        now = anyio.current_time()
-        return replace(self, _deadline=now + (self._deadline - now) * share)
-
-    @property
-    def remaining(self) -> float:
-        """The seconds that are left."""
-        return max(0.001, self._deadline - anyio.current_time())
-
-    def deadline_after(self, share: float) -> float:
-        """Return when a share of the call's whole time is over, on the event loop's clock."""
-        return self._started + (self._deadline - self._started) * share
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait, but never for more than half of the time that is left."""
-        await anyio.sleep(max(0, min(seconds, (self._deadline - anyio.current_time()) / 2)))
-
-    async def read(self, path: str, query: Mapping[str, str | int] | None = None, *, post: bool = False) -> Any:
-        """Ask for something, and return the data of the answer. It is asked up to three times, as the time allows.
-
-        Args:
-            path: Starting with `/`, its parts already percent-encoded.
-            query: The query parameters.
-            post: The platform wants this question as a POST.
-
-        Raises:
-            NotConfigured: There are no credentials; nothing was sent.
-            Unreachable: No connection, or one that broke.
-            TimedOut: No whole answer in time.
-            InvalidReply: A redirect, or an answer that cannot be read.
-            ToolError: What the platform's answer means, as `decipher` says.
-        """
-        request = Request("POST" if post else "GET", path, query, {} if post else None)
-        return await self._repeated(request, _may_pass)
-
-    async def write(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Change something, and return the data of the answer.
-
-        The request goes out once. It is repeated only if no byte of it left.
-
-        Args:
-            method: POST, PATCH or DELETE.
-            path: Starting with `/`, its parts already percent-encoded.
-            body: Sent as JSON.
-
-        Raises:
-            ToolError: As `read` raises it; `write_outcome` says whether the write took effect, as far as that is known.
-        """
-        return await self._repeated(Request(method, path, None, body, changes=True), _was_never_sent)
-
-    async def _repeated(self, request: Request, again: Callable[[BaseException], bool]) -> Any:
-        try:
-            return await self._exchange(request)
-        except ToolError as error:
-            if self._api.ending or not again(error):
-                raise
-            first: ToolError | None = error
-
-        import tenacity  # noqa: PLC0415  (25 ms that only trouble costs)
-
-        async def attempt() -> Any:
-            nonlocal first
-            if first is not None:  # the try that has been made already
-                failed, first = first, None
-                raise failed
-            return await self._exchange(request)
-
-        async def tell(state: tenacity.RetryCallState) -> None:
-            failed = state.outcome.exception() if state.outcome else None
-            if self._progress is not None and isinstance(failed, ToolError):
-                number = state.attempt_number + 1
-                why = failed.facts.get("http_status") or failed.code
-                await self._progress(number, f"waiting {state.upcoming_sleep:.1f} s: {why}, try {number} of {TRIES}")
-
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_before_delay(self._deadline - anyio.current_time()),
-            wait=_wait,
-            retry=tenacity.retry_if_exception(again),
-            before_sleep=tell,
-            sleep=anyio.sleep,
-            reraise=True,
-        )
-        return await retrying(attempt)
-
-    async def _exchange(self, request: Request) -> Any:
-        reply = await self._api.send(request, self._account, self._deadline, self.trail)
-        if 300 <= reply.status < 400:  # noqa: PLR2004  (RFC 9110, section 15.4: redirection)
-            # Following it would hand the credentials to another host.
-            raise InvalidReply(
-                f"The platform answered with a redirect ({reply.status}), which is never followed",
-                http_status=reply.status,
-                hint="The base URL may be wrong. Tell the person who runs this server.",
-            )
-        return self._api.decipher(reply)
-
-
 _USER_AGENT = f"phone-number-mcp/{__version__}"
 _DISCONNECTED = ("Server disconnected", "peer closed connection")
 """How httpx begins to say that the other side hung up; else the answer itself is at fault."""
-TRIES = 3
-_FIRST_WAIT = 0.5  # seconds; doubled for each further try
-_PASSING = {429, 500, 502, 503, 504}
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Return whether a question is worth asking again: what went wrong may be over in a moment."""
-    if isinstance(error, Unreachable):
-        return True
-    return isinstance(error, RateLimited | PlatformError) and error.facts.get("http_status") in _PASSING
-
-
-def _was_never_sent(error: BaseException) -> bool:
-    return isinstance(error, Unreachable) and error.write_outcome == "not_applied"
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Return the seconds to wait before the next try: what the platform said, or full jitter.
-
-    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter: between nothing and a limit that doubles.
-    """
-    failed = state.outcome.exception() if state.outcome else None
-    said = failed.facts.get("retry_after_seconds") if isinstance(failed, ToolError) else None
-    limit = _FIRST_WAIT * 2 ** (state.attempt_number - 1)
-    return said if said is not None else random.uniform(0, limit)  # noqa: S311  (no secret depends on it)
-
-
-# --- reading an answer ------------------------------------------------------------------------------------------------
-
-
-class _UnreadableError(Exception):
-    """An answer that no client should be shown; the message says why."""
-
-
-def _parse(raw: bytes) -> Any:
-    """Return the JSON of a body, as it arrived.
-
-    Raises:
-        _UnreadableError: It is no JSON, or JSON that would trouble whoever reads it next.
-    """
-    try:
-        value = json.loads(raw.decode("utf-8-sig", "replace"), parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise _UnreadableError("it is not JSON") from None
-    _check(value, MAX_DEPTH)
-    return value
-
-
-def _no_constant(name: str) -> Any:
-    raise _UnreadableError(f"it holds {name}, which is not JSON")
-
-
-def _check(value: Any, depth: int) -> None:
-    if isinstance(value, dict | list):
-        if depth == 0:
-            raise _UnreadableError("it is nested too deeply")
-        for item in value.values() if isinstance(value, dict) else value:
-            _check(item, depth - 1)
-    elif (isinstance(value, float) and not math.isfinite(value)) or (
-        isinstance(value, int) and not -(2**63) <= value < 2**64
-    ):  # 1e999
-        raise _UnreadableError("it holds a number that is out of range")
-
-
-async def _read(response: httpx.Response) -> tuple[bytes, str | None]:
-    """Return the body, decompressed, and why it could not be read, if so. Never holds more than the limit."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    inflate = None
-    if encoding in {"gzip", "x-gzip", "deflate"}:
-        inflate = zlib.decompressobj(wbits=47)  # 32 + 15: the header tells gzip from zlib
-    elif encoding != "identity":
-        return b"", "it is in an encoding that was not asked for"
-    body = bytearray()
-    async for chunk in response.stream:  # type: ignore[union-attr]  # an asynchronous transport's
-        if inflate is None:
-            body += chunk
-        else:
-            try:
-                body += inflate.decompress(chunk, MAX_REPLY_BYTES + 1 - len(body))
-            except zlib.error:
-                return b"", "its compression is broken"
-            if inflate.eof and len(body) <= MAX_REPLY_BYTES:
-                break  # whatever comes behind is no part of it
-        if len(body) > MAX_REPLY_BYTES:
-            return b"", f"it is larger than {MAX_REPLY_BYTES // 1024} KiB"
-    if inflate is not None and not inflate.eof:
-        return b"", "its compression is broken"
-    return bytes(body), None
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Return the seconds of a Retry-After header (RFC 9110, section 10.2.3): a number, or an HTTP date."""
-    if value is None:
-        return None
-    if value.strip().isdecimal() and value.isascii():
-        return min(float(value), 86_400.0)
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415  (rare)
-
-    try:
-        when = parsedate_to_datetime(value)
-        return min(max(0.0, round(when.timestamp() - time.time(), 1)), 86_400.0)
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -56,7 +56,9 @@ if TYPE_CHECKING:
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.tool import Arguments, Tool
     from phone_number_mcp.transports import AfterResponse
-    from phone_number_mcp.upstream.api import Account, Api, Call
+    from phone_number_mcp.upstream.api import Api
+    from phone_number_mcp.upstream.call import Call
+    from phone_number_mcp.upstream.request import Account
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from phone_number_mcp.tool import Success
 if TYPE_CHECKING:
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.tool import Arguments, Tool
-    from phone_number_mcp.upstream.api import Call
+    from phone_number_mcp.upstream.call import Call
 
 LOOK_AGAIN_SECONDS = 1.0
 """When to look a second time for a write that may still be on its way."""
