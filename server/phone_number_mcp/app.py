@@ -190,7 +190,9 @@ class _App:
 
     async def _read(self, ctx: Context, tool: Tool[Any], arguments: Arguments) -> Success:
         call = self._api.call(
-            self._settings.account(), lambda number, why: ctx.session.report_progress(number, TRIES, why)
+            self._settings.account(),
+            lambda number, why: ctx.session.report_progress(number, TRIES, why),
+            shutdown=self._writes.shutdown,
         )
         return await tool.handler(call, arguments)
 

@@ -20,6 +20,7 @@ import anyio.to_thread
 
 from phone_number_mcp import __version__
 from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachable
+from phone_number_mcp.shutdown import Shutdown
 from phone_number_mcp.upstream.call import Call, Progress
 from phone_number_mcp.upstream.reply import Reply, UnreadableError, parse, read_body, retry_after
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
     from phone_number_mcp.upstream.connections import Connections
-    from phone_number_mcp.upstream.request import Account, Request, Trail
+    from phone_number_mcp.upstream.request import Account, Request
 
 CLEANING_SECONDS = 30.0
 """Interval between sweeps of idle connections."""
@@ -68,29 +69,30 @@ class Api:
         """The base URL, where the rest of an address is given as the target: that saves reading it anew for each request."""
         self._prefix = ""
         self._background: asyncio.Task[None] | None = None
-        self.ending = False
-        """The server is ending: what changes something is not sent any more."""
         self.last: Reply | None = None
         """The latest answer, for whoever wants to know more of it than what it means."""
 
-    def call(self, account: Account, progress: Progress | None = None) -> Call:
+    def call(self, account: Account, progress: Progress | None = None, *, shutdown: Shutdown | None = None) -> Call:
         """Return what one tool call reaches the platform with; its time starts now.
 
         Args:
             account: Whose call it is.
             progress: Is told before each further try.
+            shutdown: Once it has begun, no write is sent, and nothing is tried again.
         """
         now = anyio.current_time()
-        return Call(self, account, now, now + self._timeout, progress)
+        return Call(self, account, shutdown or Shutdown(), now, now + self._timeout, progress)
 
-    async def send(self, request: Request, account: Account, deadline: float, trail: Trail) -> Reply:
+    async def send(
+        self, request: Request, account: Account, deadline: float, before_sending: Callable[[], None] = lambda: None
+    ) -> Reply:
         """Send a request, once, and return the answer as it was read, whatever its status.
 
         Args:
             request: What to send.
             account: Whose request it is.
             deadline: On the event loop's clock, in seconds.
-            trail: Notes what left.
+            before_sending: Called before the first byte leaves; nothing is sent if it raises.
         """
         import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
 
@@ -115,10 +117,7 @@ class Api:
 
         def leaves() -> None:
             nonlocal sent
-            if request.changes:
-                if self.ending:
-                    raise ended()
-                trail.write_sent = True
+            before_sending()
             sent = True
 
         if self._app is not None:  # in this process, a request arrives as soon as it is made
@@ -236,15 +235,6 @@ class Api:
         if self._transport is not None:
             await self._transport.aclose()
             self._transport = self._connections = None
-
-
-def ended() -> Unreachable:
-    """Return what it means that the server is ending."""
-    return Unreachable(
-        "The server is ending, so nothing was sent",
-        outcome="not_applied",
-        hint="Nothing was sent. Call again when the server is there again.",
-    )
 
 
 _USER_AGENT = f"phone-number-mcp/{__version__}"

@@ -13,6 +13,7 @@ from phone_number_mcp.errors import InvalidReply, PlatformError, RateLimited, To
 from phone_number_mcp.upstream.request import Account, Request, Trail
 
 if TYPE_CHECKING:
+    from phone_number_mcp.shutdown import Shutdown
     from phone_number_mcp.upstream.reply import Reply
 
 TRIES = 3
@@ -28,11 +29,9 @@ class Sender(Protocol):
     def decipher(self) -> Callable[[Reply], Any]:
         """Returns the data of a reply, or raises what the platform means by it."""
 
-    @property
-    def ending(self) -> bool:
-        """The server is ending: nothing is sent again."""
-
-    async def send(self, request: Request, account: Account, deadline: float, trail: Trail) -> Reply:
+    async def send(
+        self, request: Request, account: Account, deadline: float, before_sending: Callable[[], None] = ...
+    ) -> Reply:
         """Send a request, once, and return the answer."""
 
 
@@ -46,6 +45,7 @@ class Call:
 
     _api: Sender
     _account: Account
+    _shutdown: Shutdown
     _started: float
     _deadline: float
     _progress: Progress | None = None
@@ -111,7 +111,7 @@ class Call:
             except ToolError as error:
                 wait = _wait(error, number)
                 too_late = anyio.current_time() + wait > self._deadline
-                if number == TRIES or too_late or self._api.ending or not may_repeat(error):
+                if number == TRIES or too_late or self._shutdown.begun or not may_repeat(error):
                     raise
                 reason = error.facts.get("http_status") or error.code
             number += 1
@@ -120,7 +120,8 @@ class Call:
             await anyio.sleep(wait)
 
     async def _exchange(self, request: Request) -> Any:
-        reply = await self._api.send(request, self._account, self._deadline, self.trail)
+        before_sending = self._before_write if request.changes else _before_read
+        reply = await self._api.send(request, self._account, self._deadline, before_sending)
         if 300 <= reply.status < 400:  # noqa: PLR2004  (RFC 9110, section 15.4: redirection)
             # Following it would hand the credentials to another host.
             raise InvalidReply(
@@ -129,6 +130,14 @@ class Call:
                 hint="The base URL may be wrong. Tell the person who runs this server.",
             )
         return self._api.decipher(reply)
+
+    def _before_write(self) -> None:
+        self._shutdown.refuse_if_begun()
+        self.trail.write_sent = True
+
+
+def _before_read() -> None:
+    """A read may be sent at any time."""
 
 
 def _may_pass(error: ToolError) -> bool:

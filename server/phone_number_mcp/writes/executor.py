@@ -35,8 +35,8 @@ from phone_number_mcp.errors import (
     of_code,
 )
 from phone_number_mcp.platforms.numbers import as_asked
+from phone_number_mcp.shutdown import Shutdown
 from phone_number_mcp.tool import Success
-from phone_number_mcp.upstream.api import ended
 from phone_number_mcp.writes.journal import (
     Claimed,
     Entry,
@@ -145,6 +145,7 @@ class Writes:
         self._name, self._address = name, address
         self._make_journal = journal
         self._max_creates = max_creates
+        self.shutdown = Shutdown()
         self._opened: Journal | None = None
         self._in_flight: list[InFlightWrite] = []
         self._sending: dict[int, InFlightWrite] = {}
@@ -156,7 +157,6 @@ class Writes:
         self._tasks = anyio.create_task_group()
 
     async def __aenter__(self) -> Self:
-        self._api.ending = False
         await self._tasks.__aenter__()
         return self
 
@@ -186,7 +186,7 @@ class Writes:
 
         What is cut off is in the journal.
         """
-        self._api.ending = True
+        self.shutdown.begin()
         if self._drained_by is None:
             self._drained_by = anyio.current_time() + GRACE_SECONDS
         with anyio.CancelScope(shield=True, deadline=self._drained_by):
@@ -207,9 +207,8 @@ class Writes:
         Raises:
             ToolError: As the write ended; `write_outcome` is the truth as far as it could be learnt.
         """
-        if self._api.ending:
-            raise ended()
-        call = self._api.call(account)
+        self.shutdown.refuse_if_begun()
+        call = self._api.call(account, shutdown=self.shutdown)
         intent = self._intent(tool, arguments, account, call)
         write = InFlightWrite(tool, arguments, call, intent, key=intent.idempotency_key)
         self._in_flight.append(write)
@@ -229,7 +228,7 @@ class Writes:
             JournalUnavailable: Nothing could be written down.
             LimitReached: As many numbers as allowed were created today.
         """
-        call = self._api.call(account)
+        call = self._api.call(account, shutdown=self.shutdown)
         intent = self._intent(tool, arguments, account, call)
         try:
             count = await self._journal.count_today(intent, call.deadline_after(CLAIMING))
@@ -334,8 +333,7 @@ class Writes:
 
     async def _send_and_reconcile(self, write: InFlightWrite) -> Success:
         tool, call = write.tool, write.call
-        if self._api.ending:
-            raise ended()
+        self.shutdown.refuse_if_begun()
         before, reserve = None, 0.0
         if tool.creates and write.intent.phone_number is None and self._platform.list_all_numbers:
             listed_at = anyio.current_time()
