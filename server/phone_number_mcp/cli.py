@@ -125,6 +125,7 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
                     Api(
                         base_url=settings.base_url,
                         decipher=platform.decipher,
+                        encode=platform.encode,
                         timeout=options.timeout,
                         app=_embedded(platform) if options.sandbox else None,
                     ) as api,

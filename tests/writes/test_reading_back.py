@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from phone_number_mcp.platforms.numbers import as_asked
+from phone_number_mcp.writes.compare import as_asked
 from support.faulty import Faulty
 from support.server import KEY, Connect, content, credentials
 from support.upstream import Upstream, drop

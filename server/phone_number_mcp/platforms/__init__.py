@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from phone_number_mcp.upstream.request import as_json
+
 if TYPE_CHECKING:
     from starlette.routing import Route
 
@@ -30,13 +32,17 @@ class Platform:
         title: As people know it.
         base_url: The published address.
         base_url_variable: The environment variable that overrides it.
-        credentials: The environment variables that hold them, each also read as `…_FILE` → how the values begin.
+        credentials: The environment variables that hold them, each also read as `…_FILE` → how the values begin; "" if
+            that is not known.
         authorize: Credentials by variable → the headers that carry them.
         decipher: A reply → its data, or the `errors.ToolError` that it means.
-        fetch_number: A number → what the platform holds, or `NotFound`.
+        fetch_number: A number → what the platform holds, or `NotFound`. A platform that addresses its numbers by an id
+            of its own looks that up first.
         find_number: The same from its list; None only if the whole list was read and the number is not in it.
         number_in: The data of a reply → the number that it is about; None if it is about none.
         list_all_numbers: All numbers there are; None where whoever creates one names it.
+        encode: The body of a request → its content type and its bytes.
+        loosely_spelled: Fields of a number whose case, hyphens and underscores the platform changes.
         instructions: What a model should know of it before the first call.
         tools: What can be done with it.
         prompts: What a person can choose to have done with it.
@@ -60,6 +66,8 @@ class Platform:
     example: Mapping[str, Any]
     sandbox: Callable[[], Sequence[Route]]
     list_all_numbers: Callable[[Call], Awaitable[set[str]]] | None = None
+    encode: Callable[[Mapping[str, Any]], tuple[str, bytes]] = as_json
+    loosely_spelled: frozenset[str] = frozenset()
 
 
 def load(name: str) -> Platform:

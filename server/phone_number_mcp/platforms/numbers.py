@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, InvalidReply, NotFound, ToolError
-from phone_number_mcp.sanitize import cleaned
 from phone_number_mcp.tool import Arguments, Prompt
 
 # --- arguments --------------------------------------------------------------------------------------------------------
@@ -91,7 +90,7 @@ class UpdateArguments(Arguments):
 
     def sent(self) -> dict[str, Any]:
         """Return the body of the request: what is given, and null for what is to be cleared."""
-        return super().sent() | dict.fromkeys(self.clear_fields or ())
+        return super().sent() | dict.fromkeys(map(self.upstream_name, self.clear_fields or ()))
 
     @model_validator(mode="after")
     def _changes_something_and_each_thing_once(self) -> Self:
@@ -184,48 +183,6 @@ _A_NUMBER = re.compile(r"\bnumber\b|\+[1-9][0-9]{6}", re.IGNORECASE)
 def says_it_exists(text: str) -> bool:
     """Return whether a platform's words mean that it has the number already, and not that a trunk is in use, say."""
     return _EXISTS.search(text) is not None and _A_NUMBER.search(text) is not None
-
-
-_SPELLED_LOOSELY = {"phone_number_type", "number_provider"}
-_SAME_WEIGHT = 1e-6
-
-
-def as_asked(asked: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
-    """Return whether a number is as it was asked for, as far as the platform shows it; see `not_shown`."""
-    return all(
-        _same(value, held[name], loosely=name in _SPELLED_LOOSELY) for name, value in asked.items() if name in held
-    )
-
-
-def not_shown(sent: Iterable[str], asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
-    """Return what cannot be compared: secrets, and what the platform does not show."""
-    return [name for name in sent if name not in asked or name not in held]
-
-
-def _same(asked: Any, held: Any, *, loosely: bool = False) -> bool:
-    if not asked and not held and asked not in (0, False) and held not in (0, False):
-        return True  # nothing is null, "" or []
-    if isinstance(asked, list) and isinstance(held, list):
-        left = list(held)  # in any order
-        for one in asked:
-            found = next((place for place, other in enumerate(left) if _same(one, other)), None)
-            if found is None:
-                return False
-            del left[found]
-        return not left
-    if isinstance(asked, dict) and isinstance(held, dict):
-        return all(_same(value, held.get(name)) for name, value in asked.items())
-    if isinstance(asked, int | float) and isinstance(held, int | float):
-        return abs(asked - held) <= _SAME_WEIGHT
-    one, other = str(asked), str(held)  # a version may come back as "3"
-    if loosely:
-        one, other = (text.lower().replace("_", "-") for text in (one, other))
-    return one == other or _as_shown(one) == _as_shown(other)
-
-
-def _as_shown(text: str) -> str:
-    """Return a text as people see it: a platform may drop what is hidden in it, and fold its white space."""
-    return " ".join(cleaned(text).split())
 
 
 async def find(pages: AsyncIterator[list[Any]], phone_number: str) -> dict[str, Any] | None:

@@ -578,4 +578,5 @@ PLATFORM = Platform(
         ],
     },
     sandbox=_sandbox,
+    loosely_spelled=frozenset({"number_provider"}),
 )

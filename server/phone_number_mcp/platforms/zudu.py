@@ -546,4 +546,5 @@ PLATFORM = Platform(
     ),
     example={"phone_number": "+14155550120", "nickname": "Side door", "inbound_agent_id": "agent_reception"},
     sandbox=_sandbox,
+    loosely_spelled=frozenset({"phone_number_type", "number_provider"}),
 )

@@ -7,10 +7,9 @@ cleaned where a client is shown them.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
@@ -23,6 +22,7 @@ from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachab
 from phone_number_mcp.shutdown import Shutdown
 from phone_number_mcp.upstream.call import Call, Progress
 from phone_number_mcp.upstream.reply import Reply, UnreadableError, parse, read_body, retry_after
+from phone_number_mcp.upstream.request import as_json
 
 if TYPE_CHECKING:
     import httpx
@@ -45,6 +45,7 @@ class Api:
     Args:
         base_url: Scheme, host and port, and a path if the platform is behind one.
         decipher: Returns the data of a reply, or raises what the platform means by it.
+        encode: Returns the content type and the bytes of a request's body.
         timeout: Seconds that one call may take, from the look-up of the host to the last byte of the last answer.
         app: A platform in this process, reached instead of the network.
         transport: Used instead of the network. It calls a request's extension `sent` before the first byte leaves.
@@ -56,12 +57,14 @@ class Api:
         base_url: str,
         decipher: Callable[[Reply], Any],
         timeout: float,
+        encode: Callable[[Mapping[str, Any]], tuple[str, bytes]] = as_json,
         app: ASGIApp | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self.decipher = decipher
         self._timeout = timeout
+        self._encode = encode
         self._app = app
         self._transport = transport
         self._connections: Connections | None = None
@@ -104,8 +107,7 @@ class Api:
         }
         content = None
         if request.body is not None:
-            headers["Content-Type"] = "application/json"
-            content = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+            headers["Content-Type"], content = self._encode(request.body)
         query = {  # a value may be from a reply, and hold what cannot be encoded
             name: value.encode(errors="replace").decode() if isinstance(value, str) else value
             for name, value in (request.query or {}).items()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent: the path starts with `/` and is percent-encoded already; the body goes as JSON."""
+    """What is sent: the path starts with `/` and is percent-encoded already; the body is encoded as the platform wants it."""
 
     method: str
     path: str
@@ -38,3 +40,24 @@ class Trail:
 
     write_sent: bool = False
     """Something that changes something was sent."""
+
+
+def as_json(body: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return the content type and the bytes of a body as JSON."""
+    return "application/json", json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def as_form(body: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return the content type and the bytes of a body as a form: a list repeats its name, and null is an empty value."""
+    pairs = [
+        (name, _form_value(each))
+        for name, value in body.items()
+        for each in (value if isinstance(value, list) else [value])
+    ]
+    return "application/x-www-form-urlencoded", urlencode(pairs).encode("ascii")
+
+
+def _form_value(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

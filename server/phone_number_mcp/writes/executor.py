@@ -34,9 +34,9 @@ from phone_number_mcp.errors import (
     ToolError,
     of_code,
 )
-from phone_number_mcp.platforms.numbers import as_asked
 from phone_number_mcp.shutdown import Shutdown
 from phone_number_mcp.tool import Success
+from phone_number_mcp.writes.compare import as_asked
 from phone_number_mcp.writes.journal import (
     Claimed,
     Entry,
@@ -130,7 +130,7 @@ class Writes:
         max_creates: How many numbers may be created a day; None for no limit.
     """
 
-    def __init__(  # noqa: PLR0913  (each is one fact, given by keyword once)
+    def __init__(
         self,
         platform: Platform,
         api: Api,
@@ -502,7 +502,7 @@ class Writes:
         except JournalUnavailableError as error:  # what was seen is the truth all the same
             log.warning("How a write ended could not be written down: %s", error)
         write.entry_id = entry.id
-        if same and as_asked(write.arguments.asked(), sight.number):
+        if same and self._as_asked(write, sight.number):
             return Success(sight.number, reconciled=True, warning=f"{begun}; it took effect. Nothing was sent now")
         raise AlreadyExists(
             f"{begun}; the number is there, but not as asked now. Nothing was sent now",
@@ -547,7 +547,7 @@ class Writes:
             held = sight.number or {"phone_number": entry.phone_number}
         write.entry_id = entry.id
         told = f"{begun}: {entry.phone_number} is there. Nothing was sent now"
-        if same and (entry.chosen or as_asked(write.arguments.asked(), held)):
+        if same and (entry.chosen or self._as_asked(write, held)):
             return Success(held, reconciled=True, warning=told)
         raise AlreadyExists(
             told,
@@ -555,6 +555,9 @@ class Writes:
             outcome="applied" if same else "not_applied",
             hint="Tell the user of it. If another number is wanted as well, call again." if entry.chosen else None,
         )
+
+    def _as_asked(self, write: InFlightWrite, held: dict[str, Any]) -> bool:
+        return as_asked(write.arguments.asked(), held, loosely_spelled=self._platform.loosely_spelled)
 
     async def _held(self, call: Call, phone_number: str | None) -> dict[str, Any]:
         """Return what the platform holds of a number that is known to be there, as far as it can be read."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, OutcomeUnknown, PlatformError, ToolError
-from phone_number_mcp.platforms.numbers import as_asked, not_shown
 from phone_number_mcp.tool import Success
+from phone_number_mcp.writes.compare import as_asked, not_shown
 
 if TYPE_CHECKING:
     from phone_number_mcp.platforms import Platform
@@ -59,7 +59,7 @@ async def read_back(platform: Platform, call: Call, phone_number: str) -> Sight:
         raise failure from None
 
 
-async def reconcile(  # noqa: PLR0913, PLR0917  (all that is known of a write whose answer is lost)
+async def reconcile(  # noqa: PLR0917  (all that is known of a write whose answer is lost)
     platform: Platform,
     tool: Tool[Any],
     arguments: Arguments,
@@ -91,7 +91,7 @@ async def reconcile(  # noqa: PLR0913, PLR0917  (all that is known of a write wh
         if tool.deletes and sight.number is None:
             return Success({}, reconciled=True)
         if not tool.deletes and sight.number is not None:
-            return _judge(tool, arguments, sight.number, lost)
+            return _judge(platform, tool, arguments, sight.number, lost)
         if _failed(lost):
             raise lost.replace(outcome="not_applied")
         if not last_look:
@@ -131,11 +131,12 @@ def _failed(lost: ToolError) -> bool:
     return isinstance(lost, PlatformError) and lost.facts.get("http_status") in _FAILED
 
 
-def _judge(tool: Tool[Any], arguments: Arguments, held: dict[str, Any], lost: ToolError) -> Success:
+def _judge(platform: Platform, tool: Tool[Any], arguments: Arguments, held: dict[str, Any], lost: ToolError) -> Success:
     """Return the success that a number proves, or raise what it leaves open."""
     number, asked = str(getattr(arguments, "phone_number", "")), arguments.asked()
     unseen = not_shown(arguments.sent(), asked, held)
-    if as_asked(asked, held) and (tool.creates or not unseen):
+    same = as_asked(asked, held, loosely_spelled=platform.loosely_spelled)
+    if same and (tool.creates or not unseen):
         warning = f"The platform does not show {', '.join(unseen)}, so that could not be checked"
         return Success(held, reconciled=True, warning=warning if unseen else None)
     if tool.creates:
