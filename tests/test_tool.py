@@ -13,6 +13,7 @@ from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 from phone_number_mcp.upstream.api import Api
 from phone_number_mcp.upstream.call import Call
 from phone_number_mcp.upstream.request import Account
+from support import odd
 
 
 class Agent(Arguments):
@@ -133,7 +134,7 @@ EVERY_TOOL = [pytest.param(tool, id=f"{name}-{tool.name}") for name in PLATFORMS
 REFUSED_BY_SOME_CLIENT = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "const", "title", "format", "not", "nullable"}
 
 
-@pytest.mark.parametrize("tool", EVERY_TOOL)
+@pytest.mark.parametrize("tool", [*EVERY_TOOL, *odd.PLATFORM.tools])
 def test_every_schema_keeps_to_what_every_client_takes(tool: Tool[Any]) -> None:
     for schema in (tool.input_schema, tool.output_schema):
         assert schema["type"] == "object"

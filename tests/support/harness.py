@@ -13,12 +13,11 @@ from phone_number_mcp.writes.database import MEMORY
 from phone_number_mcp.writes.executor import Writes
 from phone_number_mcp.writes.sqlite import SqliteJournal
 
-CREDENTIALS = {"ZUDU_API_KEY": "sk_abcdef", "ZUDU_API_SECRET": "s3cr3t_ghijkl", "RETELL_API_KEY": "key_abcdef"}
 ADDRESS = "https://platform.test"
 
 
 def account(platform: Platform) -> Account:
-    values = {name: CREDENTIALS[name] for name in platform.credentials}
+    values = {name: f"{prefix}abcdef" for name, prefix in platform.credentials.items()}
     return Account(platform.authorize(values), tuple(values.values()))
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, InvalidReply, NotFound, ToolError
 from phone_number_mcp.tool import Arguments, Prompt
+
+NumberIn: TypeAlias = Callable[[Mapping[str, Any]], str | None]
+"""The data of an answer → the number that it is about; None if it is about none."""
 
 # --- arguments --------------------------------------------------------------------------------------------------------
 
@@ -121,17 +124,18 @@ class DeleteArguments(Arguments):
             raise ValueError("is another number than phone_number; nothing is deleted unless they are the same")
         return value
 
-    def refuse_if_bound(self, number: Mapping[str, Any]) -> None:
+    def refuse_if_bound(self, number: Mapping[str, Any], number_in: NumberIn) -> None:
         """Refuse to delete a number to which an agent is bound, unless the caller said so.
 
         Args:
             number: As the platform holds it now.
+            number_in: Returns the number that an answer is about.
 
         Raises:
             InvalidReply: It is not this number.
             InvalidArguments: It names what is bound, or what the platform does not show.
         """
-        if number.get("phone_number") != self.phone_number:
+        if number_in(number) != self.phone_number:
             raise InvalidReply(
                 f"Nothing was deleted: asked what is bound to {self.phone_number}, the platform did not answer about it",
                 outcome="not_applied",
@@ -185,16 +189,17 @@ def says_it_exists(text: str) -> bool:
     return _EXISTS.search(text) is not None and _A_NUMBER.search(text) is not None
 
 
-async def find(pages: AsyncIterator[list[Any]], phone_number: str) -> dict[str, Any] | None:
+async def find(pages: AsyncIterator[list[Any]], phone_number: str, number_in: NumberIn) -> dict[str, Any] | None:
     """Return a number from the pages of a list; None if it is on none of them.
 
     Args:
         pages: All pages.
         phone_number: As the platform spells it.
+        number_in: Returns the number that an entry is about.
     """
     async for page in pages:
         for number in page:
-            if isinstance(number, dict) and number.get("phone_number") == phone_number:
+            if isinstance(number, dict) and number_in(number) == phone_number:
                 return number
     return None
 
@@ -202,7 +207,9 @@ async def find(pages: AsyncIterator[list[Any]], phone_number: str) -> dict[str, 
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
-async def creating(write: Awaitable[Any], phone_number: str, look_up: Callable[[], Awaitable[dict[str, Any]]]) -> Any:
+async def creating(
+    write: Awaitable[Any], phone_number: str, look_up: Callable[[], Awaitable[dict[str, Any]]], number_in: NumberIn
+) -> Any:
     """Return what a create or an import returned; if the number exists already, show what the platform holds."""
     try:
         return await write
@@ -212,7 +219,7 @@ async def creating(write: Awaitable[Any], phone_number: str, look_up: Callable[[
     except AlreadyExists as error:
         try:
             existing = await look_up()
-            if existing.get("phone_number") != phone_number:
+            if number_in(existing) != phone_number:
                 raise InvalidReply("The platform's answer is not about this number")
         except ToolError:
             hint = (

@@ -315,13 +315,17 @@ async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Succe
     """POST /create-phone-number. Without a number it buys any, and a repeat would buy another."""
     number = arguments.phone_number
     write = call.write("POST", "/create-phone-number", arguments.sent())
-    return Success(await (write if number is None else creating(write, number, lambda: fetch_number(call, number))))
+    return Success(
+        await (write if number is None else creating(write, number, lambda: fetch_number(call, number), number_in))
+    )
 
 
 async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Success:
     """POST /import-phone-number."""
     write = call.write("POST", "/import-phone-number", arguments.sent())
-    return Success(await creating(write, arguments.phone_number, lambda: fetch_number(call, arguments.phone_number)))
+    return Success(
+        await creating(write, arguments.phone_number, lambda: fetch_number(call, arguments.phone_number), number_in)
+    )
 
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
@@ -332,7 +336,7 @@ async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Succe
 
 async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
     """DELETE /delete-phone-number/{phone_number}, after a look at what is bound to it."""
-    arguments.refuse_if_bound(await fetch_number(call, arguments.phone_number))
+    arguments.refuse_if_bound(await fetch_number(call, arguments.phone_number), number_in)
     path = f"/delete-phone-number/{quote(arguments.phone_number, safe='')}"
     return Success(await call.write("DELETE", path))
 
@@ -355,7 +359,7 @@ async def fetch_number(call: Call, phone_number: str) -> dict[str, Any]:
 
 async def find_number(call: Call, phone_number: str) -> dict[str, Any] | None:
     """Return a number from the list, which cannot be filtered."""
-    return await find(_pages(call), phone_number)
+    return await find(_pages(call), phone_number, number_in)
 
 
 async def list_all_numbers(call: Call) -> set[str]:

@@ -285,7 +285,9 @@ async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Succe
 
 async def _add(call: Call, path: str, arguments: CreatePhoneNumber | ImportPhoneNumber) -> Success:
     write = call.write("POST", path, arguments.sent())
-    return Success(await creating(write, arguments.phone_number, lambda: fetch_number(call, arguments.phone_number)))
+    return Success(
+        await creating(write, arguments.phone_number, lambda: fetch_number(call, arguments.phone_number), number_in)
+    )
 
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
@@ -296,7 +298,7 @@ async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Succe
 async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
     """DELETE /api/phone-numbers/{phone-number}, after a look at what is bound to it."""
     number = await fetch_number(call, arguments.phone_number)
-    arguments.refuse_if_bound(number)
+    arguments.refuse_if_bound(number, number_in)
     data = await call.write("DELETE", _path(arguments.phone_number))
     # A success at the top can hide a clean-up that failed; `false` is no failure where there was nothing to clean up.
     there_was = [
@@ -337,10 +339,10 @@ async def find_number(call: Call, phone_number: str) -> dict[str, Any] | None:
     The area code of a number may be missing on the platform, so that a list that is filtered by it proves no absence.
     """
     if phone_number.startswith("+1"):
-        found = await find(_pages(call, {"area_code": int(phone_number[2:5])}), phone_number)
+        found = await find(_pages(call, {"area_code": int(phone_number[2:5])}), phone_number, number_in)
         if found is not None:
             return found
-    return await find(_pages(call, {}), phone_number)
+    return await find(_pages(call, {}), phone_number, number_in)
 
 
 async def _pages(call: Call, filters: Mapping[str, str | int]) -> AsyncIterator[list[Any]]:

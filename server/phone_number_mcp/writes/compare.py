@@ -11,7 +11,9 @@ from phone_number_mcp.sanitize import cleaned
 _SAME_WEIGHT = 1e-6
 
 
-def as_asked(asked: Mapping[str, Any], held: Mapping[str, Any], *, loosely_spelled: AbstractSet[str] = frozenset()) -> bool:
+def as_asked(
+    asked: Mapping[str, Any], held: Mapping[str, Any], *, loosely_spelled: AbstractSet[str] = frozenset()
+) -> bool:
     """Return whether a number is as it was asked for, as far as the platform shows it; see `not_shown`.
 
     Args:

@@ -1,0 +1,64 @@
+"""A third platform is one module, its sandbox and one line: the real command serves it, over stdio, as it serves the others."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+from support.odd import PLATFORM
+from support.places import SUPPORT
+from support.wire import RawClient
+
+pytestmark = pytest.mark.anyio
+HELD, FREE = "+14155550100", "+14155550120"
+
+
+def served(own_journal: dict[str, str], *options: str, **env: str) -> AbstractAsyncContextManager[RawClient]:
+    program = [sys.executable, str(SUPPORT / "odd_server.py"), "--platform", "odd", *options]
+    return RawClient.started(program, own_journal | env)
+
+
+async def call(client: RawClient, tool: str, **arguments: Any) -> dict[str, Any]:
+    content: dict[str, Any] = (await client.call(tool, **arguments))["structuredContent"]
+    return content
+
+
+async def test_every_tool_works_over_stdio(own_journal: dict[str, str]) -> None:
+    async with served(own_journal, "--sandbox", "--allow-delete") as client:
+        await client.initialize()
+        listed = await client.ask("tools/list")
+        assert [tool["name"] for tool in listed["result"]["tools"]] == [tool.name for tool in PLATFORM.tools]
+        created = await call(client, "create_phone_number", phone_number=FREE, nickname="Side door & co")
+        assert created["data"]["friendlyName"] == "Side door & co"
+        again = await call(client, "create_phone_number", phone_number=FREE, nickname="Side door & co")
+        assert (again["error"]["code"], again["error"]["existing"]) == ("already_exists", created["data"])
+        updated = await call(client, "update_phone_number", phone_number=FREE, nickname="Back door")
+        assert updated["data"] == created["data"] | {"friendlyName": "Back door"}
+        assert (await call(client, "get_phone_number", phone_number=FREE))["data"] == updated["data"]
+        cleared = await call(client, "update_phone_number", phone_number=FREE, clear_fields=["nickname"])
+        assert cleared["data"] == created["data"] | {"friendlyName": None}
+        assert cleared["data"] in (await call(client, "list_phone_numbers"))["data"]["numbers"]
+        sure = {"phone_number": FREE, "confirm_phone_number": FREE}
+        assert (await call(client, "delete_phone_number", **sure))["data"] == {}
+        assert (await call(client, "delete_phone_number", **sure))["error"]["code"] == "not_found"
+
+
+async def test_a_lost_answer_is_reconciled_under_the_platforms_own_names(own_journal: dict[str, str]) -> None:
+    async with served(own_journal, "--sandbox") as client:
+        await client.initialize()
+        lost = await call(client, "create_phone_number", phone_number="+14155550154", nickname="Side door")
+        assert (lost["reconciled"], lost["data"]["friendlyName"]) == (True, "Side door")
+        failed = await call(client, "create_phone_number", phone_number="+14155550150", nickname="Side door")
+        assert (failed["error"]["code"], failed["error"]["outcome"]) == ("platform_error", "not_applied")
+
+
+async def test_missing_credentials_are_named(own_journal: dict[str, str]) -> None:
+    async with served(own_journal, ODD_ACCOUNT="AC1") as client:
+        await client.initialize()
+        error = (await call(client, "get_phone_number", phone_number=HELD))["error"]
+    assert error["code"] == "not_configured"
+    assert "ODD_TOKEN is not set" in error["message"]
+    assert "Oddphone" in error["message"]
