@@ -121,7 +121,7 @@ async def test_an_unknown_tool_is_a_protocol_error_that_names_the_tools(connect:
         (["--read-only", "--allow-delete"], "delete_phone_number", "--read-only"),
         (["--read-only", "--tools", "update_phone_number,list_agents"], "update_phone_number", "--read-only"),
         (["--tools", "get_phone_number"], "create_phone_number", "--tools"),
-        (["--tools", "delete_phone_number"], "delete_phone_number", "--allow-delete, which is not given"),
+        (["--read-only", "--tools", "delete_phone_number,list_agents"], "delete_phone_number", "--read-only"),
     ],
 )
 async def test_a_hidden_tool_is_not_listed_and_cannot_be_called(
@@ -316,3 +316,22 @@ async def test_a_resource_is_cleaned_as_a_result_is(raw: Open, upstream: Upstrea
     (contents,) = read["result"]["contents"]
     assert json.loads(contents["text"]) == {"nickname": "a [secret]", "n": "\ufffd"}
     assert refused["error"]["message"] == refused["error"]["data"]["error"]["message"] == "No [secret]"
+
+
+@pytest.mark.parametrize(
+    ("options", "tool", "hint"),
+    [
+        ([], "get_phone_number", "Call list_phone_numbers with that name as nickname to find the phone number"),
+        (["--platform", "retell"], "get_phone_number", "Call list_phone_numbers, look for that nickname"),
+        (["--tools", "get_phone_number"], "get_phone_number", "Ask the user for the phone number"),
+        ([], "create_phone_number", "Fix the listed fields"),  # which number to create, no list can say
+    ],
+)
+async def test_a_name_in_place_of_a_number_is_answered_with_the_way_to_find_it(
+    connect: Connect, options: list[str], tool: str, hint: str
+) -> None:
+    async with connect("--sandbox", *options) as client:
+        error = content(await client.call_tool(tool, {"phone_number": "Front desk"}))["error"]
+    assert error["code"] == "invalid_arguments"
+    assert error["fields"][0]["problem"] == "has letters in it: it looks like a name, not a phone number"
+    assert hint in error["hint"]

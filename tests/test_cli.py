@@ -55,7 +55,7 @@ def test_help_names_every_option_and_every_command() -> None:
         (["demo", "--platform", "sk_abcdef"], "argument --platform: must be zudu or retell"),
         (["--tools", " , "], "--tools: names no tool"),
         (["--platform", "sk_abcdef"], "--platform: must be zudu or retell"),
-        (["--tools", "sk_abcdef"], "--tools: 1 of its names is no tool of Zudu; they are get_phone_number"),
+        (["--tools", "sk_abcdef"], "--tools: name 1 (not shown: it may be a secret) is not a tool of Zudu"),
     ],
 )
 def test_a_wrong_command_line_is_refused_without_repeating_a_value(arguments: list[str], words: str) -> None:

@@ -73,6 +73,10 @@ def test_reserved_test_ranges_are_numbers_too(reserved: str) -> None:
         (["+14155550100"], "must be a string"),
         ("../../agents", "has letters in it"),
         ("create", "has letters in it"),
+        ("Front desk", "has letters in it: it looks like a name, not a phone number"),
+        ("Front desk 2", "has letters in it: it looks like a name, not a phone number"),
+        ("1-800-FLOWERS", "has letters in it: write the digits that they stand for"),
+        ("+1 FLOWERS", "has letters in it: write the digits that they stand for"),
         ("+0155550100", "is not a phone number"),
     ],
 )

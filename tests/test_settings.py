@@ -174,6 +174,77 @@ def test_a_guard_with_a_typo_in_its_name_stops_the_start() -> None:
     assert fault == "PHONE_NUMBER_MCP_READONLY: is no setting; did you mean PHONE_NUMBER_MCP_READ_ONLY?"
 
 
+def test_a_variable_that_resembles_no_setting_gets_the_list_and_no_guess() -> None:
+    (fault,) = faults({}, {"PHONE_NUMBER_MCP_RETRIES": "1"})
+    assert fault.startswith("PHONE_NUMBER_MCP_RETRIES: is no setting; they are PHONE_NUMBER_MCP_PLATFORM, ")
+
+
+ZUDU_TOOLS = (
+    "get_phone_number, create_phone_number, list_phone_numbers, list_available_phone_numbers, import_phone_number, "
+    "update_phone_number, delete_phone_number, list_agents"
+)
+
+
+@pytest.mark.parametrize(
+    ("tools", "wrong"),
+    [
+        ("list_agent", "list_agent (did you mean list_agents?) is not a tool of Zudu"),
+        ("list_agents, release ,get_phone_number", "release is not a tool of Zudu"),
+        ("release,get_phone_number", "release is not a tool of Zudu"),
+        (
+            "get_phone_number  ReleaseIt, list_agents,\tget-phone-number",
+            "ReleaseIt, get-phone-number (did you mean get_phone_number?) are not tools of Zudu",
+        ),
+        ("release,release", "release is not a tool of Zudu"),
+        # What may be a secret is told by its place.
+        ("list_agents,sk_four", "name 2 (not shown: it may be a secret) is not a tool of Zudu"),
+        ("Rk7Zp2Qw9Lx4,list_agents", "name 1 (not shown: it may be a secret) is not a tool of Zudu"),
+        ("a" * 41, "name 1 (not shown: it may be a secret) is not a tool of Zudu"),
+    ],
+)
+def test_a_fault_in_tools_names_the_wrong_names_and_what_is_allowed(tools: str, wrong: str) -> None:
+    assert faults({"tools": tools}, {}) == [f"--tools: {wrong}; the tools are {ZUDU_TOOLS}"]
+
+
+def test_the_tools_of_another_platform_are_not_allowed() -> None:
+    (fault,) = faults({"platform": "retell", "tools": "list_available_phone_numbers"}, {})
+    assert "is not a tool of Retell" in fault
+
+
+def test_tools_are_separated_by_commas_or_spaces() -> None:
+    assert read({"tools": " list_agents  get_phone_number ,list_phone_numbers"}, {}).options.tools == (
+        "list_agents",
+        "get_phone_number",
+        "list_phone_numbers",
+    )
+
+
+def test_the_tool_that_deletes_is_a_fault_without_allow_delete() -> None:
+    needs = "delete_phone_number is offered only with --allow-delete (PHONE_NUMBER_MCP_ALLOW_DELETE=true)"
+    environ = {"PHONE_NUMBER_MCP_TOOLS": "list_agents,delete_phone_number,release", "PHONE_NUMBER_MCP_TIMEOUT": "x"}
+    assert faults({}, environ) == [
+        "PHONE_NUMBER_MCP_TIMEOUT: must be a number of seconds",
+        f"PHONE_NUMBER_MCP_TOOLS: release is not a tool of Zudu; the tools are {ZUDU_TOOLS}",
+        f"PHONE_NUMBER_MCP_TOOLS: {needs}",
+    ]
+    assert read({"tools": "delete_phone_number", "allow_delete": "true"}, {}).options.tools == ("delete_phone_number",)
+
+
+def test_with_another_option_that_is_wrong_nothing_is_concluded_from_its_default() -> None:
+    for wrong in ("allow_delete", "read_only"):
+        (fault,) = faults({"tools": "delete_phone_number", wrong: "perhaps"}, {})
+        assert "must be true or false" in fault
+    named = faults({"platform": "other", "tools": "list_available_phone_numbers"}, {})
+    assert named == ["--platform: must be zudu or retell"]
+
+
+def test_read_only_beats_tools_unless_no_tool_would_be_left() -> None:
+    kept = read({"read_only": "true", "tools": "get_phone_number,create_phone_number,delete_phone_number"}, {})
+    assert kept.options.read_only
+    (fault,) = faults({"read_only": "true", "tools": "create_phone_number,delete_phone_number"}, {})
+    assert fault == "--tools: all these tools change something, and --read-only hides such tools: none would be left"
+
+
 def test_a_pipe_in_place_of_a_file_does_not_keep_the_start_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (fault,) = faults({}, {"ZUDU_API_KEY_FILE": str(tmp_path / "pipe")})

@@ -91,6 +91,23 @@ async def test_a_refusal_never_repeats_what_was_given() -> None:
     assert "sk_abcdef" not in str(raised.value.failure(platform="x", operation="y", write=False))
 
 
+@pytest.mark.parametrize(
+    ("unknown", "words"),
+    [
+        ("counts", "did you mean count?"),
+        ("requierd", "did you mean required?"),
+        ("fields", "the arguments are required, count, flag, agents, token, names"),
+        ("agent_id", "the arguments are required, "),
+        ("discount_code", "the arguments are required, "),
+    ],
+)
+async def test_an_unknown_argument_gets_a_suggestion_only_if_it_is_similar(unknown: str, words: str) -> None:
+    with pytest.raises(InvalidArguments) as raised:
+        await call(required="x", **{unknown: 1})
+    (problem,) = raised.value.facts["fields"] or []
+    assert problem.problem.startswith(f"is not an argument of this tool; {words}")
+
+
 async def test_a_flood_of_unknown_arguments_is_refused_at_once() -> None:
     with pytest.raises(InvalidArguments) as raised:
         await call(required="x", **{f"unknown_{i}": i for i in range(100_000)})

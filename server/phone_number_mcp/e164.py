@@ -10,6 +10,7 @@ import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 # ITU-T E.164, section 6: at most 15 digits, the first of a country code is never 0. Seven is the shortest in use.
 # `fullmatch` and `[0-9]`, because `$` lets a newline through and `\d` takes other scripts' digits.
@@ -17,6 +18,10 @@ PATTERN = r"^\+[1-9][0-9]{6,14}$"
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _NANP = re.compile(r"[2-9](?!11)[0-8][0-9][2-9][0-9]{6}")
 _LONGEST = 64  # characters; the most generous spelling of 15 digits is far below
+_FEW_DIGITS = 3  # "Front desk 2" has fewer, "1-800-FLOWERS" has more
+
+A_NAME = "a_name"
+"""The type of the error for a text that looks like a name, such as "Front desk"."""
 
 
 def parse(value: object) -> str:
@@ -46,6 +51,8 @@ def _parse_leniently(value: str) -> str:
             "has an extension, which E.164 does not have: leave it out, or ask the user which number is meant"
         )
     if any(char.isalpha() for char in text):
+        if text[0].isalnum() and sum(char.isdecimal() for char in text) < _FEW_DIGITS:
+            raise PydanticCustomError(A_NAME, "has letters in it: it looks like a name, not a phone number")
         raise ValueError("has letters in it: write the digits that they stand for, after asking the user")
     if any(char in "/#*" for char in text):
         raise ValueError("holds more than one number, or a code; write one number, after asking the user which")

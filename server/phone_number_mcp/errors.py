@@ -126,7 +126,7 @@ class InvalidArguments(ToolError):  # noqa: N818  (named for what happened: the 
 
     code = "invalid_arguments"
     when = "The arguments do not fit. Nothing was sent."
-    hint = "Mend the named fields and call again. Nothing was sent to the platform."
+    hint = "Fix the listed fields and call again. Nothing was sent to the platform."
     outcome = "not_applied"
 
 

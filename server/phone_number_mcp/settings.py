@@ -1,12 +1,13 @@
 """Settings: read once, from the options and a mapping of environment variables, checked as a whole, then frozen.
 
-No value is ever shown in a fault: what stands in the wrong variable may be a secret.
+No value is ever shown in a fault: what stands in the wrong variable may be a secret. The one exception is a name in `--tools`
+that is spelled as the name of a tool may be.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from phone_number_mcp.errors import NotConfigured
 from phone_number_mcp.platforms import PLATFORMS, Platform, load
+from phone_number_mcp.tool import SIMILAR
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -29,6 +31,8 @@ PREFIX = "PHONE_NUMBER_MCP_"
 # of .mcpb bundles write them for a field that is empty (`getMcpConfigForManifest` in @anthropic-ai/mcpb makes each value a string).
 _PLACEHOLDER = re.compile(r"\$\{.*\}|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|.*…|null|undefined|NaN", re.DOTALL)
 _MAX_SECRET_FILE = 64 * 1024  # bytes; so that a wrong path such as /dev/zero ends
+_NAME = re.compile(r"[A-Za-z_-]+")  # how a name of a tool may be written; keys and tokens have digits in them
+_LONGEST_NAME = 40
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -113,7 +117,7 @@ class Options(BaseModel):
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        names = tuple(filter(None, (part.strip() for part in value.split(","))))
+        names = tuple(dict.fromkeys(re.findall(r"[^\s,]+", value)))
         if not names:
             raise ValueError("names no tool; leave it out to offer all")
         return names
@@ -181,6 +185,7 @@ def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
         ConfigurationError: With every fault that was found.
     """
     faults: list[str] = []
+    wrong: set[int | str] = set()
     given = {name: value for name in Options.model_fields if (value := _get(environ, variable(name))) is not None}
     sources = {name: variable(name) for name in given} | {name: "--" + name.replace("_", "-") for name in options}
     try:
@@ -193,10 +198,8 @@ def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
         chosen = Options.model_validate({k: v for k, v in {**given, **options}.items() if k not in wrong})
     faults += _unknown_variables(environ)
     platform = load(chosen.platform)
-    known = [tool.name for tool in platform.tools]
-    if unknown := [name for name in chosen.tools or () if name not in known]:
-        listed = f"{len(unknown)} of its names {'is' if len(unknown) == 1 else 'are'} no tool of {platform.title}"
-        faults.append(f"{sources['tools']}: {listed}; they are {', '.join(known)}")
+    if chosen.tools is not None:
+        faults += [f"{sources['tools']}: {fault}" for fault in _tool_faults(chosen, platform, wrong)]
     base_url, credentials = platform.base_url, {}
     if chosen.sandbox:
         credentials = {name: SecretStr(f"sandbox:{name}") for name in platform.credentials}
@@ -218,14 +221,19 @@ def _get(environ: Mapping[str, str], name: str) -> str | None:
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Name variables that look like settings and are none: a guard with a typo in its name would guard nothing."""
-    known = [variable(name) for name in Options.model_fields]
-    unknown = [name for name in environ if name.startswith(PREFIX) and name not in known]
+    known = {name.upper(): variable(name) for name in Options.model_fields}
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known.values())
     if not unknown:
         return []
     import difflib  # noqa: PLC0415  (only a fault needs it)
 
-    nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0) for name in unknown}
-    return [f"{name}: is no setting; did you mean {nearest[name][0]}?" for name in sorted(unknown)]
+    # Compared without the prefix, which would make all of them similar.
+    nearest = {name: difflib.get_close_matches(name.removeprefix(PREFIX), known, 1, SIMILAR) for name in unknown}
+    return [
+        f"{name}: is no setting; "
+        + (f"did you mean {known[nearest[name][0]]}?" if nearest[name] else f"they are {', '.join(known.values())}")
+        for name in unknown
+    ]
 
 
 def _fault(detail: ErrorDetails, sources: Mapping[str, str]) -> str:
@@ -236,6 +244,41 @@ def _fault(detail: ErrorDetails, sources: Mapping[str, str]) -> str:
         "int_parsing": "must be a whole number",
     }.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{sources[name]}: {reason}"
+
+
+def _tool_faults(chosen: Options, platform: Platform, wrong: set[int | str]) -> Iterator[str]:
+    """Yield what is wrong with the names in `--tools`.
+
+    Args:
+        chosen: The options, with defaults for those that are wrong.
+        platform: The platform in use.
+        wrong: The options that are wrong: nothing is concluded from their defaults.
+    """
+    names, title = chosen.tools or (), platform.title
+    tools = {tool.name: tool for tool in platform.tools}
+    if "platform" in wrong:
+        tools, title = {tool.name: tool for name in PLATFORMS for tool in load(name).tools}, "any platform"
+    if unknown := [place for place, name in enumerate(names) if name not in tools]:
+        shown = [_shown(names[place], place, platform, tools) for place in unknown]
+        are = "is not a tool" if len(shown) == 1 else "are not tools"
+        yield f"{', '.join(shown)} {are} of {title}; the tools are {', '.join(tools)}"
+    known = [tools[name] for name in names if name in tools]
+    if {"read_only", "allow_delete"} & wrong:
+        return
+    if not chosen.read_only and not chosen.allow_delete and (deleting := [tool.name for tool in known if tool.deletes]):
+        yield f"{', '.join(deleting)} is offered only with --allow-delete ({variable('allow_delete')}=true)"
+    if chosen.read_only and known and len(known) == len(names) and not any(tool.read_only for tool in known):
+        yield "all these tools change something, and --read-only hides such tools: none would be left"
+
+
+def _shown(name: str, place: int, platform: Platform, tools: Iterable[str]) -> str:
+    """Return a name that is no tool's, with the likely one. One that may be a secret is not shown, only its place."""
+    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name) or name.startswith((*platform.credentials.values(),)):
+        return f"name {place + 1} (not shown: it may be a secret)"
+    import difflib  # noqa: PLC0415  (only a fault needs it)
+
+    nearest = difflib.get_close_matches(name.lower().replace("-", "_"), tools, n=1, cutoff=SIMILAR)
+    return f"{name} (did you mean {nearest[0]}?)" if nearest else name
 
 
 def _base_url(platform: Platform, environ: Mapping[str, str], faults: list[str]) -> str:

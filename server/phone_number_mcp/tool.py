@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
+from phone_number_mcp.e164 import A_NAME
 from phone_number_mcp.errors import Failure, FieldProblem, InvalidArguments
 from phone_number_mcp.sanitize import MIN_SECRET_LENGTH
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 MAX_PROBLEMS = 20
 """How many problems with the arguments one error names: a caller may send a hundred thousand unknown ones."""
+SIMILAR = 0.75
+"""How similar a name must be to one that exists to be suggested: below that, a suggestion misleads more than it helps."""
 
 
 def _long_enough(value: SecretStr) -> SecretStr:
@@ -252,8 +255,12 @@ class Tool(Generic[A]):
         """It takes something away for good."""
         return self.effect == "deletes"
 
-    def read(self, arguments: Mapping[str, Any]) -> A:
+    def read(self, arguments: Mapping[str, Any], offered: Mapping[str, Tool[Any]] | None = None) -> A:
         """Return the arguments as the handler takes them.
+
+        Args:
+            arguments: As the client sent them.
+            offered: The tools that the client can call, by name, for the hint of an error.
 
         Raises:
             InvalidArguments: They do not fit; every problem is named, and nothing was sent.
@@ -264,7 +271,12 @@ class Tool(Generic[A]):
             # Without the input: an argument may be a secret that landed in the wrong place.
             details = error.errors(include_url=False, include_input=False)
         problems = [_problem(detail, self.arguments) for detail in details[:MAX_PROBLEMS]]
-        raise InvalidArguments("; ".join(f"{p.field} {p.problem}" for p in problems), fields=problems)
+        named = any(detail["type"] == A_NAME for detail in details)
+        raise InvalidArguments(
+            "; ".join(f"{p.field} {p.problem}" for p in problems),
+            fields=problems,
+            hint=_find_by_name(offered or {}) if named and not self.creates else None,
+        )
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
@@ -314,10 +326,19 @@ def _not_an_argument(field: str, known: list[str]) -> str:
         return "is not known here"
     import difflib  # noqa: PLC0415  (only a refusal needs it)
 
-    nearest = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(field, known, n=1, cutoff=SIMILAR)
     return "is not an argument of this tool; " + (
         f"did you mean {nearest[0]}?" if nearest else f"the arguments are {', '.join(known) or 'none'}"
     )
+
+
+def _find_by_name(offered: Mapping[str, Tool[Any]]) -> str:
+    """Return the hint for a caller who gave a name in place of a phone number."""
+    lister = offered.get("list_phone_numbers")
+    if lister is None:
+        return "Nothing was sent. Ask the user for the phone number, and call again with it."
+    how = " with that name as nickname" if "nickname" in lister.arguments.model_fields else ", look for that nickname"
+    return f"Nothing was sent. Call {lister.name}{how} to find the phone number, then call again with the number."
 
 
 class _PlainJsonSchema(GenerateJsonSchema):

@@ -125,7 +125,7 @@ CASES = (
                 "code": "invalid_arguments",
                 "retryable": False,
                 "outcome": "not_applied",
-                "hint": "Mend the named fields and call again. Nothing was sent to the platform.",
+                "hint": "Fix the listed fields and call again. Nothing was sent to the platform.",
             }
         },
     ),
