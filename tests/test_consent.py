@@ -279,7 +279,7 @@ async def test_no_answer_in_time_is_a_no_and_the_client_need_not_go_on_asking(ra
         error = (await client.response(call))["result"]["structuredContent"]["error"]
         assert time.monotonic() - begun >= 1
         assert (error["code"], error["outcome"]) == ("declined", "not_applied")
-        assert error["message"] == "The person did not answer within 1 seconds"
+        assert error["message"] == "The person did not answer within 1 s"
         await client.send({"jsonrpc": "2.0", "id": question["id"], "result": RAW_YES})
         assert (await client.ask("ping"))["result"] == {}
     assert platform.upstream.requests == []
@@ -291,7 +291,7 @@ async def test_in_the_stateless_era_a_yes_counts_only_in_time(raw: Open, platfor
         await anyio.sleep(1.1)
         result = await call_modern(client, WISH, inputResponses={"consent": RAW_YES}, requestState=state)
     assert result["structuredContent"]["error"]["code"] == "declined"
-    assert "more than 1 seconds" in result["structuredContent"]["error"]["message"]
+    assert "more than 1 s" in result["structuredContent"]["error"]["message"]
     assert platform.upstream.requests == []
 
 

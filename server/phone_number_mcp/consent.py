@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import SecretStr, ValidationError
 
-from phone_number_mcp.errors import Declined, FieldProblem, InvalidArguments
+from phone_number_mcp.errors import Declined, FieldProblem, InvalidArguments, duration
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
@@ -105,7 +105,7 @@ class Consent:
             raise Declined(f"The client answered the question with an error: {error}", hint=_CANNOT_ASK) from error
         except ValidationError as error:
             raise Declined("The client's answer to the question is malformed") from error
-        raise Declined(f"The person did not answer within {self._timeout:g} seconds")
+        raise Declined(f"The person did not answer within {duration(self._timeout)}")
 
     def _question(self, tool: Tool[Any], arguments: Arguments) -> str:
         """Return what is asked: everything that will be sent, less secrets, each on a line of its own.
@@ -164,7 +164,7 @@ class Consent:
         expires, digest = self._open.pop(params.request_state or "", (0.0, b""))
         if expires < time.monotonic() or not hmac.compare_digest(digest, self._digest(tool, arguments)):
             raise Declined(
-                f"The answer belongs to another question, or came after more than {self._timeout:g} seconds; the person "
+                f"The answer belongs to another question, or came after more than {duration(self._timeout)}; the person "
                 "has to be asked again"
             )
 

@@ -300,6 +300,17 @@ class Internal(ToolError):  # noqa: N818
     outcome = "unknown"
 
 
+def duration(seconds: float) -> str:
+    """Return a duration as people and models read it: "0.2 s", "12 s", "5 min", "3 h", "2 days"."""
+    for unit, size, least in (("days", 86_400, 2), ("h", 3600, 2), ("min", 60, 2)):
+        if seconds >= least * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{round(seconds, 1 if seconds < _WHOLE_SECONDS else 0):g} s"
+
+
+_WHOLE_SECONDS = 10
+"""From here on, a duration is told in whole seconds."""
+
 CRASHES = (Exception, SystemExit, KeyboardInterrupt)
 """What ends one call, never the process: a `sys.exit` deep in a library is a bug like any other."""
 

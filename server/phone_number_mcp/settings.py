@@ -70,7 +70,7 @@ class Options(BaseModel):
             le=600,
             description="Seconds that the person may take before the call is `declined`; not counted in `--timeout`.",
         ),
-    ] = 45.0
+    ] = 45
     max_creates: Annotated[
         int | None,
         Field(ge=0, description="How many numbers may be created a day (UTC) and platform. Default: no limit."),
@@ -78,7 +78,7 @@ class Options(BaseModel):
     timeout: Annotated[
         float,
         Field(ge=0.1, le=600, description="Seconds that one tool call may take. MCP clients give up after 60 or less."),
-    ] = 25.0
+    ] = 25
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Of the log on stderr.")] = (
         "warning"
     )

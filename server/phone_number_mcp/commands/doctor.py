@@ -26,7 +26,7 @@ import anyio
 from pydantic import SecretStr
 
 from phone_number_mcp import __version__
-from phone_number_mcp.errors import NotFound, TimedOut, ToolError, Unauthorized, Unreachable
+from phone_number_mcp.errors import NotFound, TimedOut, ToolError, Unauthorized, Unreachable, duration
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sanitize import Sanitizer
 from phone_number_mcp.settings import ConfigurationError, Settings, read, unfilled, variable
@@ -243,7 +243,7 @@ async def _way(settings: Settings) -> AsyncIterator[Check]:
     except (Unreachable, TimedOut) as error:
         detail = error.message.removesuffix(". Nothing was sent")
         if isinstance(error, TimedOut):
-            detail = f"No connection to {settings.base_url} within {PATIENCE_SECONDS:.0f} s"
+            detail = f"No connection to {settings.base_url} within {duration(PATIENCE_SECONDS)}"
         mend = f"Check {variable}: is anything there? A firewall may be in the way; proxies are not used."
         if "certificate" in detail.lower():
             mend = (
@@ -341,9 +341,9 @@ def _clock(date: str) -> Check:
     except (ValueError, TypeError, OverflowError):
         return Check("clock", ok=True, detail="The platform does not say what time it is")
     if abs(skew) > SKEW_SECONDS:
-        detail = f"This machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the platform's"
+        detail = f"This machine's clock is {duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the platform's"
         return Check("clock", ok=False, detail=detail, mend="Set it: certificates and the journal's days depend on it.")
-    return Check("clock", ok=True, detail=f"within {max(1, round(abs(skew)))} s of the platform's")
+    return Check("clock", ok=True, detail=f"within {duration(max(1, round(abs(skew))))} of the platform's")
 
 
 # --- this machine -----------------------------------------------------------------------------------------------------

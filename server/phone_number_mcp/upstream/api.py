@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from phone_number_mcp import __version__
-from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachable
+from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachable, duration
 from phone_number_mcp.shutdown import Shutdown
 from phone_number_mcp.upstream.call import Call, Progress
 from phone_number_mcp.upstream.reply import Reply, UnreadableError, parse, read_body, retry_after
@@ -167,7 +167,7 @@ class Api:
         import httpx  # noqa: PLC0415
 
         if isinstance(error, TimeoutError):
-            message = f"No whole answer from the platform within {seconds:.1f} s"
+            message = f"No whole answer from the platform within {duration(seconds)}"
             return TimedOut(message, outcome="unknown" if sent else "not_applied")
         if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(_DISCONNECTED):
             return InvalidReply("The platform's answer is not HTTP as it should be")

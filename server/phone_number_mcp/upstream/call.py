@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
-from phone_number_mcp.errors import InvalidReply, PlatformError, RateLimited, ToolError, Unreachable
+from phone_number_mcp.errors import InvalidReply, PlatformError, RateLimited, ToolError, Unreachable, duration
 from phone_number_mcp.upstream.request import Account, Request, Trail
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Call:
                 reason = error.facts.get("http_status") or error.code
             number += 1
             if self._progress is not None:
-                await self._progress(number, f"waiting {wait:.1f} s: {reason}, try {number} of {TRIES}")
+                await self._progress(number, f"waiting {duration(wait)}: {reason}, try {number} of {TRIES}")
             await anyio.sleep(wait)
 
     async def _exchange(self, request: Request) -> Any:

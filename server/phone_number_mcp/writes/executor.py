@@ -12,7 +12,6 @@ import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -32,6 +31,7 @@ from phone_number_mcp.errors import (
     OutcomeUnknown,
     TimedOut,
     ToolError,
+    duration,
     of_code,
 )
 from phone_number_mcp.shutdown import Shutdown
@@ -674,4 +674,4 @@ def _fingerprint(tool: Tool[Any], arguments: Arguments) -> str:
 
 
 def _ago(entry: Entry) -> str:
-    return str(timedelta(seconds=round(entry.age)))
+    return duration(round(entry.age))

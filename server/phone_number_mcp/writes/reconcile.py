@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, OutcomeUnknown, PlatformError, ToolError
+from phone_number_mcp.errors import (
+    AlreadyExists,
+    InvalidReply,
+    NotFound,
+    OutcomeUnknown,
+    PlatformError,
+    ToolError,
+    duration,
+)
 from phone_number_mcp.tool import Success
 from phone_number_mcp.writes.compare import as_asked, not_shown
 
@@ -87,7 +95,7 @@ async def reconcile(  # noqa: PLR0917  (all that is known of a write whose answe
         try:
             sight = await read_back(platform, call, number)
         except ToolError as error:
-            raise unknown(tool, number, lost, f"reading it back failed too: {error.message}", arguments) from error
+            raise unknown(tool, number, lost, f"reading it back failed {_likewise(lost, error)}", arguments) from error
         if tool.deletes and sight.number is None:
             return Success({}, reconciled=True)
         if not tool.deletes and sight.number is not None:
@@ -110,7 +118,7 @@ async def _reconcile_without_number(
     try:
         after = await platform.list_all_numbers(call)
     except ToolError as error:
-        raise OutcomeUnknown(f"{message}; listing the numbers failed too: {error.message}", hint=hint) from error
+        raise OutcomeUnknown(f"{message}; listing the numbers failed {_likewise(lost, error)}", hint=hint) from error
     status = lost.facts.get("http_status")
     if new := sorted(after - before):
         listed = ", ".join(new)
@@ -124,6 +132,12 @@ async def _reconcile_without_number(
     if _failed(lost):
         raise lost.replace(outcome="not_applied")
     raise OutcomeUnknown(f"{message}. No new number is there yet", hint=hint, http_status=status) from lost
+
+
+def _likewise(lost: ToolError, error: ToolError) -> str:
+    """Return how the second of two failures is told after the first: what both have in common is said once."""
+    same = type(error) is type(lost) and error.facts.get("http_status") == lost.facts.get("http_status")
+    return "in the same way" if same else f"too: {error.message}"
 
 
 def _failed(lost: ToolError) -> bool:
@@ -141,7 +155,7 @@ def _judge(platform: Platform, tool: Tool[Any], arguments: Arguments, held: dict
         return Success(held, reconciled=True, warning=warning if unseen else None)
     if tool.creates:
         raise AlreadyExists(
-            f"{number} is there, but not quite as asked. The answer to this call was lost: {lost.message}",
+            f"{number} is there, but not quite as asked, and the answer to this call was lost: {lost.message}",
             existing=held,
             http_status=lost.facts.get("http_status"),
             outcome="unknown",
@@ -172,7 +186,7 @@ def steps(number: str, key: str | None, wait: float = LANDED_SECONDS) -> str:
     """Return what to do about a create or an import of which nobody knows, from the first look to the last resort."""
     again = "A repeat with the same idempotency_key" if key else "A repeat of this call"
     return (
-        f"Do not repeat it yet. 1. Wait {wait:.0f} s. 2. Call get_phone_number for {number}; if that fails, "
+        f"Do not repeat it yet. 1. Wait {duration(wait)}. 2. Call get_phone_number for {number}; if that fails, "
         "list_phone_numbers. 3. If the number is there, it was created: use it, and fix what differs with "
         f"update_phone_number. 4. If it is not there, ask the user whether to try again. {again} is safe then: it looks "
         "first, sends nothing while the outcome is unknown, and creates the number only if the platform says that it does "
