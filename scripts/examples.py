@@ -82,6 +82,17 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
             {"phone_number": "+14155550154"},
         ),
         ("A platform that fails.", "get_phone_number", {"phone_number": "+14155550150"}),
+        (
+            "A create that fails: reading back shows that nothing was created.",
+            "create_phone_number",
+            {"phone_number": "+14155550150"},
+        ),
+        (
+            "A create whose answer is lost, and that is not there: it may still arrive.",
+            "create_phone_number",
+            {"phone_number": "+14155550153"},
+        ),
+        ("A later look: it is not there.", "get_phone_number", {"phone_number": "+14155550153"}),
     ),
     "retell": (
         ("Look one number up.", "get_phone_number", {"phone_number": "+14155550100"}),
@@ -125,6 +136,9 @@ REFUSED = {
     "Arguments that do not fit: each is named, and nothing is sent.",
     "Agents are still bound to it: it is not released by accident.",
     "A platform that fails.",
+    "A create that fails: reading back shows that nothing was created.",
+    "A create whose answer is lost, and that is not there: it may still arrive.",
+    "A later look: it is not there.",
 }
 """What ends as an error; all else must not."""
 

@@ -229,6 +229,7 @@ class Tool(Generic[A]):
         handler: `(call, arguments) -> success`. It raises `errors.ToolError`, and catches only what it can mend.
         effect: What it does to the platform. What removes something is offered only with `--allow-delete`.
         costs: It may cost money; `--max-creates` counts it.
+        lost_with_answer: The warning if its answer was lost and reading back shows success: what else the answer had said.
     """
 
     name: str
@@ -239,6 +240,7 @@ class Tool(Generic[A]):
     handler: Callable[[Call, A], Awaitable[Success]]
     effect: Literal["reads", "creates", "updates", "deletes"] = "reads"
     costs: bool = False
+    lost_with_answer: str | None = None
 
     @property
     def read_only(self) -> bool:

@@ -190,6 +190,7 @@ CASES = [
             ("GET", "/get-phone-number/%2B14155550102", "", None),
             ("DELETE", "/delete-phone-number/%2B14155550102", "", None),
         ],
+        returned={"phone_number": HELD},
         refused=({"phone_number": BOUND, "confirm_phone_number": BOUND}, "invalid_arguments"),
         missing={"phone_number": "1001", "confirm_phone_number": "1001"},
     ),
@@ -297,7 +298,7 @@ WHOLE_LIFE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any]]]] = {
         ("create_phone_number", {"phone_number": FREE, "inbound_agents": AGENTS}, {"phone_number": FREE}),
         ("get_phone_number", {"phone_number": FREE}, {"inbound_agents": AGENTS}),
         ("update_phone_number", {"phone_number": FREE, "clear_fields": ["inbound_agents"]}, {"inbound_agents": None}),
-        ("delete_phone_number", {"phone_number": FREE, "confirm_phone_number": FREE}, {}),
+        ("delete_phone_number", {"phone_number": FREE, "confirm_phone_number": FREE}, {"phone_number": FREE}),
         ("list_phone_numbers", {}, {"has_more": False}),
     ],
 }

@@ -13,7 +13,7 @@ from phone_number_mcp.sandbox import create_app
 from phone_number_mcp.tool import Success
 from phone_number_mcp.upstream.api import Api
 from support import harness, odd
-from support.upstream import Request, Upstream, envelope, reply
+from support.upstream import Request, Upstream, drop, envelope, reply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 BOUND, UNBOUND = "+14155550100", "+14155550102"
@@ -121,3 +121,21 @@ async def test_a_clean_up_that_failed_is_said_and_one_that_was_not_due_is_not(
         done = await run(zudu, api, "delete_phone_number", phone_number=UNBOUND, confirm_phone_number=UNBOUND)
     expected = left and f"The number is gone, but the platform left behind: {left}. Tell the user"
     assert done.warning == expected
+
+
+async def test_a_delete_whose_answer_was_lost_says_which_number_is_gone_and_what_may_be_left(
+    upstream: Upstream,
+) -> None:
+    async def answer(request: Request, stream: Any) -> None:
+        deleted = any(each.method == "DELETE" for each in upstream.requests)
+        number = {"phone_number": UNBOUND, "inbound_agent_id": None, "outbound_agent_id": None}
+        held = reply(404, {}) if deleted else reply(200, envelope(number))
+        await (drop() if request.method == "DELETE" else held)(request, stream)
+
+    upstream.answer = answer
+    zudu = load("zudu")
+    async with Api(base_url=upstream.url, decipher=zudu.decipher, timeout=5) as api:
+        done = await run(zudu, api, "delete_phone_number", phone_number=UNBOUND, confirm_phone_number=UNBOUND)
+    left = "dispatch_rule, inbound_trunk, outbound_trunk"
+    warning = f"The number is gone, but the platform may have left behind: {left}. Tell the user"
+    assert done == Success({"phone_number": UNBOUND}, reconciled=True, warning=warning)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +12,17 @@ from typing import Any
 import httpx
 import pytest
 
+from phone_number_mcp.errors import OutcomeUnknown, ToolError
+from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.platforms.zudu import CreatedPhoneNumber, PhoneNumber
+from phone_number_mcp.sandbox import create_app
 from phone_number_mcp.sandbox.trouble import REHEARSALS
+from phone_number_mcp.tool import Success
+from phone_number_mcp.upstream.api import Api
+from phone_number_mcp.writes import executor
+from support import harness
 from support.documented import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
+from support.places import README
 from support.server import Connect, command, content
 
 CREDENTIALS = {"X-API-KEY": "<api-key>", "X-API-SECRET": "<api-key>"}  # as the documentation's curl has them
@@ -132,5 +142,138 @@ async def test_each_rehearsed_trouble_is_told_with_its_code(connect: Connect) ->
                 assert result.get("reconciled", False) == (code is None)
         after = content(await client.call_tool("get_phone_number", {"phone_number": "+14155550154"}))
         assert after["data"]["phone_number"] == "+14155550154"
-        gone = content(await client.call_tool("get_phone_number", {"phone_number": "+14155550153"}))
-        assert gone["error"]["code"] == "unreachable"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_after_a_500_it_is_seen_that_nothing_was_created_and_a_repeat_creates_it(
+    connect: Connect, platform: str
+) -> None:
+    number = {"phone_number": "+14155550150"}
+    async with connect("--sandbox", "--platform", platform) as client:
+        failed = content(await client.call_tool("create_phone_number", number))["error"]
+        assert (failed["code"], failed["http_status"]) == ("platform_error", 500)
+        assert (failed["outcome"], failed["retryable"]) == ("not_applied", True)
+        assert content(await client.call_tool("get_phone_number", number))["error"]["code"] == "not_found"
+        assert number.items() <= content(await client.call_tool("create_phone_number", number))["data"].items()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_after_a_lost_answer_the_outcome_is_unknown_and_told_in_one_sentence(
+    connect: Connect, platform: str
+) -> None:
+    number = {"phone_number": "+14155550153"}
+    async with connect("--sandbox", "--platform", platform) as client:
+        lost = content(await client.call_tool("create_phone_number", number))["error"]
+        assert (lost["code"], lost["outcome"], lost["retryable"]) == ("outcome_unknown", "unknown", False)
+        assert lost["message"] == (
+            "The outcome of the write to +14155550153 is unknown: The connection broke before the platform's answer was "
+            "whole; the change is not there, but may still be on its way"
+        )
+        assert "detail" not in lost
+        assert content(await client.call_tool("get_phone_number", number))["error"]["code"] == "not_found"
+        again = content(await client.call_tool("create_phone_number", number))["error"]
+    assert re.fullmatch(
+        r"An earlier create_phone_number, begun [0-9.]+ s ago, ended with its outcome unknown: the number is not there, "
+        r"but may still be on its way\. Nothing was sent now",
+        again["message"],
+    )
+
+
+@pytest.mark.anyio
+async def test_the_platforms_message_is_told_once_where_reading_back_fails_as_well(connect: Connect) -> None:
+    async with connect("--sandbox", "--timeout", "5") as client:
+        lost = content(await client.call_tool("create_phone_number", {"phone_number": "+14155550155"}))["error"]
+    assert lost["message"].endswith("; the change is not there, but may still be on its way")
+    assert lost["message"].count("502") == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("name", PLATFORMS)
+async def test_a_later_look_settles_a_lost_answer_and_a_repeat_creates_the_number(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "LANDED_SECONDS", 0)  # else 60 s
+    platform = load(name)
+    (tool,) = [tool for tool in platform.tools if tool.name == "create_phone_number"]
+    number = tool.read({"phone_number": "+14155550153"})
+    app = create_app(platform.sandbox())
+    outcomes: list[Success | ToolError] = []
+    async with (
+        Api(base_url="http://sandbox.test", decipher=platform.decipher, timeout=5, app=app) as api,
+        harness.writes(platform, api) as writes,
+    ):
+        for _ in range(2):
+            try:
+                outcomes.append(await writes.run(tool, number, harness.account(platform)))
+            except ToolError as error:
+                outcomes.append(error)
+    lost, created = outcomes
+    assert isinstance(lost, OutcomeUnknown)
+    assert isinstance(created, Success)
+    assert created.data["phone_number"] == "+14155550153"
+    assert not created.reconciled
+
+
+AGENT: dict[str, dict[str, Any]] = {
+    "zudu": {"inbound_agent_id": "agent_nobody"},
+    "retell": {"inbound_agents": [{"agent_id": "agent_nobody", "weight": 1}]},
+}
+REFUSED = {
+    "zudu": ("not_found", 404, "Agent not found"),
+    "retell": ("rejected", 422, "Cannot find requested asset under given api key."),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_an_agent_that_is_not_there_is_refused_in_the_platforms_way_with_a_hint_at_the_list(
+    connect: Connect, platform: str
+) -> None:
+    code, status, message = REFUSED[platform]
+    async with connect("--sandbox", "--platform", platform) as client:
+        new = {"phone_number": "+14155550120"} | AGENT[platform]
+        created = content(await client.call_tool("create_phone_number", new))["error"]
+        held = {"phone_number": "+14155550100"} | AGENT[platform]
+        updated = content(await client.call_tool("update_phone_number", held))["error"]
+        gone = content(await client.call_tool("get_phone_number", {"phone_number": "+14155550120"}))
+    assert (created["code"], created["http_status"], created["message"]) == (code, status, message)
+    assert (updated["code"], updated["http_status"], updated["message"]) == ("not_found", status, message)
+    for error in (created, updated):
+        assert error["outcome"] == "not_applied"
+        assert "list_agents shows the agents and their ids" in error["hint"]
+    assert gone["error"]["code"] == "not_found"
+
+
+def _printed(start: str) -> list[str]:
+    """Return the commands of the README that start so, each on one line."""
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith(start)]
+
+
+def test_every_curl_of_the_readme_works_as_printed(served: httpx.Client) -> None:
+    lines = _printed("curl ")
+    for headers in ("X-API-KEY: ", "X-API-SECRET: ", "Authorization: Bearer "):
+        assert any(headers in line for line in lines)
+    for line in lines:
+        assert "http://127.0.0.1:8080" in line
+        at = line.replace("http://127.0.0.1:8080", str(served.base_url).rstrip("/"))
+        done = subprocess.run(
+            [*shlex.split(at), "-sS", "--fail"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), line
+        assert "+14155550" in json.dumps(json.loads(done.stdout))
+
+
+@pytest.mark.anyio
+async def test_the_readmes_server_on_the_sandbox_works_as_printed(served: httpx.Client, connect: Connect) -> None:
+    (line,) = _printed("ZUDU_BASE_URL=http://127.0.0.1:8080 ")
+    *assignments, program = shlex.split(line)
+    assert program == "phone-number-mcp"
+    env = dict(assignment.split("=", 1) for assignment in assignments)
+    async with connect(env=env | {"ZUDU_BASE_URL": str(served.base_url).rstrip("/")}) as client:
+        found = content(await client.call_tool("get_phone_number", {"phone_number": "+14155550100"}))
+    assert found["data"]["nickname"] == "Front desk"

@@ -86,6 +86,29 @@ async def test_a_list_that_is_not_whole_proves_nothing(connect: Connect, upstrea
     assert (failure["code"], failure["outcome"]) == ("outcome_unknown", "unknown")
 
 
+BROKE = "The connection broke before the platform's answer was whole"
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        (drop(), f"{BROKE}; reading it back failed in the same way"),
+        (reply(401, {}), f"{BROKE}; reading it back failed too: The platform answered 401"),
+    ],
+)
+async def test_a_lost_answer_that_cannot_be_read_back_is_told_in_one_sentence(
+    connect: Connect, upstream: Upstream, after: Answer, told: str
+) -> None:
+    async def answer(request: Request, stream: Any) -> None:
+        await (drop() if request.method == "POST" else after)(request, stream)
+
+    upstream.answer = answer
+    async with connect("--timeout", "5", env=credentials(upstream)) as client:
+        failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+    assert failure["message"] == f"The outcome of the write to {NUMBER} is unknown: {told}"
+    assert "detail" not in failure
+
+
 async def test_the_hint_of_an_unknown_outcome_is_a_procedure_with_an_end(connect: Connect, upstream: Upstream) -> None:
     Shop(upstream, write=drop(), commits=False)
     async with connect(env=credentials(upstream)) as client:

@@ -204,6 +204,14 @@ async def find(pages: AsyncIterator[list[Any]], phone_number: str, number_in: Nu
     return None
 
 
+NAMED_IN_CREATE = "Nothing was created. Something that the call names is not there, probably an agent: list_agents shows the agents and their ids."
+"""The hint if the platform cannot find something that a create or an import names."""
+_NAMED_IN_UPDATE = (
+    "Nothing was changed. Either the number or an agent that the call names is not there: list_agents shows the agents and their "
+    "ids, get_phone_number the number."
+)
+
+
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
@@ -214,8 +222,7 @@ async def creating(
     try:
         return await write
     except NotFound as error:
-        hint = "Nothing was created. Something that the call names is not there, an agent perhaps: check the ids."
-        raise error.replace(hint=hint) from error
+        raise error.replace(hint=NAMED_IN_CREATE) from error
     except AlreadyExists as error:
         try:
             existing = await look_up()
@@ -230,6 +237,21 @@ async def creating(
         raise error.replace(existing=existing) from error
 
 
+async def updating(write: Awaitable[Any], sent: Iterable[str]) -> Any:
+    """Return what an update returned; if something is not there, say that it may be an agent.
+
+    Args:
+        write: The update.
+        sent: The fields that it sends.
+    """
+    try:
+        return await write
+    except NotFound as error:
+        if not any("agent" in name for name in sent):
+            raise
+        raise error.replace(hint=_NAMED_IN_UPDATE) from error
+
+
 def warn_of_leftovers(results: Any, expected: Iterable[str]) -> str | None:
     """Return a warning if a clean-up left something behind.
 
@@ -239,6 +261,15 @@ def warn_of_leftovers(results: Any, expected: Iterable[str]) -> str | None:
     """
     left = [name for name in expected if isinstance(results, dict) and results.get(name) is False]
     return f"The number is gone, but the platform left behind: {', '.join(left)}. Tell the user" if left else None
+
+
+def warn_of_unseen_leftovers(expected: Iterable[str]) -> str:
+    """Return the warning for a delete whose answer was lost, and with it what became of the clean-up.
+
+    Args:
+        expected: What there may have been to clean up.
+    """
+    return f"The number is gone, but the platform may have left behind: {', '.join(expected)}. Tell the user"
 
 
 # --- prompts ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from phone_number_mcp.e164 import E164, parse
 from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
 from phone_number_mcp.platforms.numbers import (
+    NAMED_IN_CREATE,
     AreaCode,
     CreateArguments,
     DeleteArguments,
@@ -31,6 +32,7 @@ from phone_number_mcp.platforms.numbers import (
     provision,
     review,
     says_it_exists,
+    updating,
     upper,
 )
 from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
@@ -297,10 +299,10 @@ class VoiceAgents(Data):
     pagination_key: str | None = None
 
 
-class Nothing(Data):
-    """A 204 says it all."""
+class DeletedPhoneNumber(Data):
+    """The number that is gone. Retell's own answer is an empty 204."""
 
-    summary: ClassVar[str | None] = "Empty"
+    phone_number: str | None = None
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------------
@@ -330,15 +332,15 @@ async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Succe
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
     """PATCH /update-phone-number/{phone_number}."""
-    path = f"/update-phone-number/{quote(arguments.phone_number, safe='')}"
-    return Success(await call.write("PATCH", path, arguments.sent()))
+    path, sent = f"/update-phone-number/{quote(arguments.phone_number, safe='')}", arguments.sent()
+    return Success(await updating(call.write("PATCH", path, sent), sent))
 
 
 async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
     """DELETE /delete-phone-number/{phone_number}, after a look at what is bound to it."""
     arguments.refuse_if_bound(await fetch_number(call, arguments.phone_number), number_in)
     path = f"/delete-phone-number/{quote(arguments.phone_number, safe='')}"
-    return Success(await call.write("DELETE", path))
+    return Success({"phone_number": arguments.phone_number} | await call.write("DELETE", path))
 
 
 async def list_phone_numbers(call: Call, arguments: ListPhoneNumbers) -> Success:
@@ -429,7 +431,9 @@ def decipher(reply: Reply) -> dict[str, Any]:
             raise reply.invalid("it is not the documented JSON object")
         return body
     message = next((as_text(body[key]) for key in ("message", "error_message", "error", "detail") if body.get(key)), "")
-    raise reply.refusal(_meaning(reply, message), message)
+    error = reply.refusal(_meaning(reply, message), message)
+    # Where something is added, what cannot be found is another thing than the number.
+    raise error.replace(hint=NAMED_IN_CREATE) if reply.method == "POST" and _is_missing(reply, message) else error
 
 
 def _meaning(reply: Reply, text: str) -> type[ToolError]:
@@ -437,10 +441,13 @@ def _meaning(reply: Reply, text: str) -> type[ToolError]:
         return PlatformError
     if reply.status in {400, 422} and says_it_exists(text):
         return AlreadyExists
-    # Where something is added, what cannot be found is another thing than the number: an agent, say.
-    if reply.status == 422 and reply.method != "POST" and _MISSING.search(text):  # noqa: PLR2004
+    if reply.method != "POST" and _is_missing(reply, text):
         return NotFound
     return refusal(reply.status)
+
+
+def _is_missing(reply: Reply, text: str) -> bool:
+    return reply.status == 422 and _MISSING.search(text) is not None  # noqa: PLR2004
 
 
 # --- the platform -----------------------------------------------------------------------------------------------------
@@ -536,7 +543,7 @@ PLATFORM = Platform(
                 "has confirmed this very number."
             ),
             arguments=DeletePhoneNumber,
-            data=Nothing,
+            data=DeletedPhoneNumber,
             handler=delete_phone_number,
             effect="deletes",
         ),

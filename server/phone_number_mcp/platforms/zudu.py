@@ -28,7 +28,9 @@ from phone_number_mcp.platforms.numbers import (
     provision,
     review,
     says_it_exists,
+    updating,
     warn_of_leftovers,
+    warn_of_unseen_leftovers,
 )
 from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 
@@ -292,7 +294,8 @@ async def _add(call: Call, path: str, arguments: CreatePhoneNumber | ImportPhone
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
     """PATCH /api/phone-numbers/{phone-number}."""
-    return Success(await call.write("PATCH", _path(arguments.phone_number), arguments.sent()))
+    sent = arguments.sent()
+    return Success(await updating(call.write("PATCH", _path(arguments.phone_number), sent), sent))
 
 
 async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
@@ -301,9 +304,7 @@ async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Succe
     arguments.refuse_if_bound(number, number_in)
     data = await call.write("DELETE", _path(arguments.phone_number))
     # A success at the top can hide a clean-up that failed; `false` is no failure where there was nothing to clean up.
-    there_was = [
-        name for name in ("dispatch_rule", "inbound_trunk", "outbound_trunk") if number.get(f"{name}_id", True)
-    ]
+    there_was = [name for name in CleanupResults.model_fields if number.get(f"{name}_id", True)]
     return Success(data, warning=warn_of_leftovers(data.get("cleanup_results"), there_was))
 
 
@@ -515,6 +516,7 @@ PLATFORM = Platform(
             data=DeletedPhoneNumber,
             handler=delete_phone_number,
             effect="deletes",
+            lost_with_answer=warn_of_unseen_leftovers(CleanupResults.model_fields),
         ),
         Tool(
             name="list_agents",

@@ -37,8 +37,12 @@ def serve(port: int) -> int:
         return 1
     listener.listen()  # from here on a connection is taken: whoever reads the address can connect
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    sys.stdout.write(f"The sandbox is at {address} (ctrl-c ends it). Any credentials will do.\n")
+    platforms = [load(name) for name in PLATFORMS]
+    variables = " or ".join(f"{platform.base_url_variable}={address}" for platform in platforms)
+    sys.stdout.write(
+        f"The sandbox is at {address} (ctrl-c ends it). Any credentials will do.\nFor the MCP server: {variables}\n"
+    )
     sys.stdout.flush()
-    app = create_app(route for name in PLATFORMS for route in load(name).sandbox())
+    app = create_app(route for platform in platforms for route in platform.sandbox())
     uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", access_log=False)).run(sockets=[listener])
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from phone_number_mcp.sandbox.trouble import REHEARSALS
+from phone_number_mcp.sandbox.trouble import Rehearsals
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -62,6 +62,7 @@ def _guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
 class _Retell:
     def __init__(self) -> None:
         self._numbers = {number["phone_number"]: number for number in _first_numbers()}
+        self._rehearsals = Rehearsals()
         self._agents = [
             {
                 "agent_id": agent_id,
@@ -117,9 +118,9 @@ class _Retell:
     async def _add(
         self, phone_number: str, body: dict[str, Any], kind: str, more: dict[str, Any] | None = None
     ) -> Response:
-        _check(body)
+        self._check(body)
         kept = _kept(phone_number, body, kind) | (more or {})
-        if rehearsal := REHEARSALS.get(phone_number):
+        if rehearsal := self._rehearsals.of_add(phone_number):
             if rehearsal.commits:
                 self._numbers.setdefault(phone_number, kept)
             return await rehearsal.answer(_refuse)
@@ -137,7 +138,7 @@ class _Retell:
         if isinstance(number, Response):
             return number
         body = await _body(request)
-        _check(body)
+        self._check(body)
         for name in (*_TEXTS, *_AGENT_LISTS, *_COUNTRY_LISTS):
             if name in body:
                 number[name] = body[name]
@@ -158,9 +159,28 @@ class _Retell:
         phone_number = request.path_params["phone_number"]
         if number := self._numbers.get(phone_number):
             return number
-        if (rehearsal := REHEARSALS.get(phone_number)) and not rehearsal.commits:
+        if rehearsal := self._rehearsals.of_other(phone_number):
             return await rehearsal.answer(_refuse)
         raise _RefusedError(422, _NOT_FOUND)
+
+    def _check(self, body: dict[str, Any]) -> None:
+        known = [agent["agent_id"] for agent in self._agents]
+        for name in _AGENT_LISTS:
+            agents = body.get(name)
+            if not agents:
+                continue
+            if not isinstance(agents, list) or not all(
+                isinstance(agent, dict) and agent.get("agent_id") for agent in agents
+            ):
+                raise _RefusedError(400, f"{name} must be a list of agents.")
+            if any(agent["agent_id"] not in known for agent in agents):
+                raise _RefusedError(422, _NOT_FOUND)
+            total = math.fsum(agent.get("weight", 0) for agent in agents)
+            if abs(total - 1) > 1e-6:  # noqa: PLR2004
+                raise _RefusedError(400, f"{name}: total weights must add up to 1.")
+        for name in ("inbound_agent_id", "outbound_agent_id", "inbound_agent_version", "outbound_agent_version"):
+            if name in body:
+                raise _RefusedError(400, f"{name} is no longer supported.")
 
     async def list(self, request: Request) -> Response:
         return _page(request, list(self._numbers.values()), "phone_number")
@@ -188,23 +208,6 @@ async def _body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise _RefusedError(400, "The body must be a JSON object.")
     return body
-
-
-def _check(body: dict[str, Any]) -> None:
-    for name in _AGENT_LISTS:
-        agents = body.get(name)
-        if not agents:
-            continue
-        if not isinstance(agents, list) or not all(
-            isinstance(agent, dict) and agent.get("agent_id") for agent in agents
-        ):
-            raise _RefusedError(400, f"{name} must be a list of agents.")
-        total = math.fsum(agent.get("weight", 0) for agent in agents)
-        if abs(total - 1) > 1e-6:  # noqa: PLR2004
-            raise _RefusedError(400, f"{name}: total weights must add up to 1.")
-    for name in ("inbound_agent_id", "outbound_agent_id", "inbound_agent_version", "outbound_agent_version"):
-        if name in body:
-            raise _RefusedError(400, f"{name} is no longer supported.")
 
 
 def _page(request: Request, entries: list[dict[str, Any]], key: str) -> Response:

@@ -24,13 +24,38 @@ class Rehearsal:
 
     Args:
         what: What happens, for the documentation.
-        answer: Makes the answer to every request for the number.
-        commits: What adds the number takes effect all the same; afterwards it is as any other.
+        answer: Makes the answer to a request for the number.
+        once: Only the first create or import goes wrong, and the requests before it; afterwards the number is as any other,
+            so that one can see what became of it, and try again.
+        commits: The create or import that goes wrong takes effect all the same. Before it, the number is as any other.
     """
 
     what: str
     answer: Callable[[Refuse], Awaitable[Response]]
+    once: bool = False
     commits: bool = False
+
+
+class Rehearsals:
+    """What goes wrong on one simulated platform, and which of it is over."""
+
+    def __init__(self) -> None:
+        self._over: set[str] = set()
+
+    def of_add(self, phone_number: str) -> Rehearsal | None:
+        """Return what goes wrong with a create or an import of a number, if anything."""
+        rehearsal = self._current(phone_number)
+        if rehearsal and (rehearsal.once or rehearsal.commits):
+            self._over.add(phone_number)
+        return rehearsal
+
+    def of_other(self, phone_number: str) -> Rehearsal | None:
+        """Return what goes wrong with any other request for a number, if anything."""
+        rehearsal = self._current(phone_number)
+        return None if rehearsal and rehearsal.commits else rehearsal
+
+    def _current(self, phone_number: str) -> Rehearsal | None:
+        return None if phone_number in self._over else REHEARSALS.get(phone_number)
 
 
 class _Dropped(Response):
@@ -85,11 +110,24 @@ async def _hostile(_refuse: Refuse) -> Response:
 
 
 REHEARSALS = {
-    "+14155550150": Rehearsal("500, with the documented text", _error_500),
+    "+14155550150": Rehearsal(
+        "500, with the documented text. The first create or import fails too, and reading back shows that nothing was created: "
+        "`platform_error`, `not_applied`. From then on the number is as any other, so a repeat creates it",
+        _error_500,
+        once=True,
+    ),
     "+14155550151": Rehearsal("429 with `Retry-After: 2`", _rate_limited),
     "+14155550152": Rehearsal("no answer for two minutes", _slow),
-    "+14155550153": Rehearsal("the connection drops; nothing was created", _dropped),
-    "+14155550154": Rehearsal("the connection drops, after create or import took effect", _dropped, commits=True),
+    "+14155550153": Rehearsal(
+        "the connection drops. At the first create or import it drops too, and nothing is created: `outcome_unknown`, because it "
+        "may still arrive. From then on the number is as any other: `get_phone_number` shows that it is not there, and a repeat "
+        "after 60 s creates it",
+        _dropped,
+        once=True,
+    ),
+    "+14155550154": Rehearsal(
+        "the connection drops, after create or import took effect: success, with `reconciled`", _dropped, commits=True
+    ),
     "+14155550155": Rehearsal("502, with an HTML page", _bad_gateway),
     "+14155550156": Rehearsal("a redirect to another host", _redirect),
     "+14155550157": Rehearsal("200, with a body that says error", _error_200),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from phone_number_mcp.sandbox.trouble import REHEARSALS
+from phone_number_mcp.sandbox.trouble import Rehearsals
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -50,6 +50,8 @@ _AGENTS = [
     {"agent_id": "agent_night", "agent_name": "Night desk", "language": "en"},
     {"agent_id": "agent_callback", "agent_name": "Callback", "language": "en"},
 ]
+_DOCUMENTED_AGENTS = {"agent_abc123", "agent_xyz789"}
+"""Agents of the documentation's own samples, in no list: its curl works as printed."""
 
 
 class _RefusedError(Exception):
@@ -92,6 +94,7 @@ def _guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
 class _Zudu:
     def __init__(self) -> None:
         self._numbers = {number["phone_number"]: number for number in _first_numbers()}
+        self._rehearsals = Rehearsals()
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self._agents: list[dict[str, Any]] = [agent | {"created_at": now, "updated_at": now} for agent in _AGENTS]
 
@@ -137,7 +140,8 @@ class _Zudu:
         if not isinstance(phone_number, str) or not _E164.fullmatch(phone_number):
             raise _RefusedError(400, "Invalid request", "phone_number must be in E.164 format")
         _check_types(body)
-        if rehearsal := REHEARSALS.get(phone_number):
+        self._check_agents(body)
+        if rehearsal := self._rehearsals.of_add(phone_number):
             if rehearsal.commits:
                 self._numbers.setdefault(phone_number, _kept(body))
             return await rehearsal.answer(_refuse)
@@ -159,6 +163,7 @@ class _Zudu:
             return number
         body = await _body(request)
         _check_types(body)
+        self._check_agents(body)
         allowed = {*_TEXTS, *_INTEGERS} - {"area_code", "phone_number_type"}
         number |= {name: value for name, value in body.items() if name in allowed}
         number["updated_at"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -174,11 +179,18 @@ class _Zudu:
         data = {"phone_number": number["phone_number"], "organization_id": ORGANIZATION, "cleanup_results": cleaned}
         return _succeed("Phone number deleted successfully", data)
 
+    def _check_agents(self, body: dict[str, Any]) -> None:
+        known = {agent["agent_id"] for agent in self._agents} | _DOCUMENTED_AGENTS
+        for name in ("inbound_agent_id", "outbound_agent_id"):
+            if body.get(name) and body[name] not in known:
+                detail = f"Agent '{body[name]}' does not exist in organization '{ORGANIZATION}'"
+                raise _RefusedError(404, "Agent not found", detail)
+
     async def _find(self, request: Request) -> dict[str, Any] | Response:
         phone_number = request.path_params["phone_number"]
         if number := self._numbers.get(phone_number):
             return number
-        if (rehearsal := REHEARSALS.get(phone_number)) and not rehearsal.commits:
+        if rehearsal := self._rehearsals.of_other(phone_number):
             return await rehearsal.answer(_refuse)
         detail = f"Phone number '{phone_number}' does not exist in organization '{ORGANIZATION}'"
         raise _RefusedError(404, "Phone number not found", detail)

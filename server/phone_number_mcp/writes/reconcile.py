@@ -97,7 +97,7 @@ async def reconcile(  # noqa: PLR0917  (all that is known of a write whose answe
         except ToolError as error:
             raise unknown(tool, number, lost, f"reading it back failed {_likewise(lost, error)}", arguments) from error
         if tool.deletes and sight.number is None:
-            return Success({}, reconciled=True)
+            return Success({"phone_number": number}, reconciled=True, warning=tool.lost_with_answer)
         if not tool.deletes and sight.number is not None:
             return _judge(platform, tool, arguments, sight.number, lost)
         if _failed(lost):
