@@ -14,7 +14,7 @@ PLACE = Path(__file__).parent.parent / "docs" / "demo.svg"
 
 
 def draw() -> None:
-    console = Console(record=True, width=104, file=StringIO(), force_terminal=True, highlight=False)
+    console = Console(record=True, width=demo.WIDTH, file=StringIO(), force_terminal=True, highlight=False)
     assert demo.run("zudu", console) == 0
     svg = console.export_svg(title="phone-number-mcp demo", unique_id="demo")
     # rich's frame loads a font from the network; the reader's own monospace font does as well.

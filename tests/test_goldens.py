@@ -181,13 +181,6 @@ def test_what_the_changelog_says_of_speed_was_measured() -> None:
     assert "not met" not in (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
 
 
-def test_the_picture_shows_the_demo_as_it_is() -> None:
-    picture = (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8").replace("&#160;", " ")
-    for words in (load("zudu").example["phone_number"], "already_exists", "not_found", "Every step held."):
-        assert words in picture
-    assert "http://" not in picture.replace("http://www.w3.org/", "")  # it fetches nothing
-
-
 def test_the_readmes_agent_in_python_runs_as_printed(tmp_path: Path) -> None:
     (program,) = _blocks("python")
     script = tmp_path / "agent.py"

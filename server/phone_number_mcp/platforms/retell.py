@@ -580,14 +580,9 @@ PLATFORM = Platform(
             ),
         ),
     ),
-    example={
-        "phone_number": "+14155550120",
-        "nickname": "Side door",
-        "inbound_agents": [
-            {"agent_id": "agent_reception", "weight": 0.75},
-            {"agent_id": "agent_night", "weight": 0.25},
-        ],
-    },
+    example={"phone_number": "+14155550120", "nickname": "Side door"},
+    answered_by=lambda agent_id: {"inbound_agents": [{"agent_id": agent_id, "weight": 1}]},
+    agents_in=lambda data: {agent["agent_name"]: agent["agent_id"] for agent in data.get("items", ())},
     sandbox=_sandbox,
     loosely_spelled=frozenset({"number_provider"}),
 )

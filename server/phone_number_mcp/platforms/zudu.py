@@ -548,7 +548,9 @@ PLATFORM = Platform(
             ),
         ),
     ),
-    example={"phone_number": "+14155550120", "nickname": "Side door", "inbound_agent_id": "agent_reception"},
+    example={"phone_number": "+14155550120", "nickname": "Side door"},
+    answered_by=lambda agent_id: {"inbound_agent_id": agent_id},
+    agents_in=lambda data: {agent["agent_name"]: agent["agent_id"] for agent in data.get("agents", ())},
     sandbox=_sandbox,
     loosely_spelled=frozenset({"phone_number_type", "number_provider"}),
 )
