@@ -322,7 +322,7 @@ async def test_a_resource_is_cleaned_as_a_result_is(raw: Open, upstream: Upstrea
     ("options", "tool", "hint"),
     [
         ([], "get_phone_number", "Call list_phone_numbers with that name as nickname to find the phone number"),
-        (["--platform", "retell"], "get_phone_number", "Call list_phone_numbers, look for that nickname"),
+        (["--platform", "retell"], "get_phone_number", "Call list_phone_numbers and look for that nickname"),
         (["--tools", "get_phone_number"], "get_phone_number", "Ask the user for the phone number"),
         ([], "create_phone_number", "Fix the listed fields"),  # which number to create, no list can say
     ],

@@ -339,7 +339,9 @@ def _find_by_name(offered: Mapping[str, Tool[Any]]) -> str:
     lister = offered.get("list_phone_numbers")
     if lister is None:
         return "Nothing was sent. Ask the user for the phone number, and call again with it."
-    how = " with that name as nickname" if "nickname" in lister.arguments.model_fields else ", look for that nickname"
+    how = (
+        " with that name as nickname" if "nickname" in lister.arguments.model_fields else " and look for that nickname"
+    )
     return f"Nothing was sent. Call {lister.name}{how} to find the phone number, then call again with the number."
 
 

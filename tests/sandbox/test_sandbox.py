@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shlex
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -254,18 +256,35 @@ def _printed(start: str) -> list[str]:
     return [line for line in lines if line.startswith(start)]
 
 
-def test_every_curl_of_the_readme_works_as_printed(served: httpx.Client) -> None:
+def _by_curl(line: str) -> str:
+    done = subprocess.run(
+        [*shlex.split(line), "-sS", "--fail"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), line
+    return done.stdout
+
+
+def _by_httpx(line: str) -> str:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("-H", action="append")
+    parser.add_argument("-d")
+    given = parser.parse_args(shlex.split(line)[1:])
+    headers = dict(header.split(": ", 1) for header in given.H)
+    method = "POST" if given.d else "GET"
+    answer = httpx.request(method, given.url, headers=headers, content=given.d, trust_env=False)
+    return answer.raise_for_status().text
+
+
+@pytest.mark.parametrize("send", [_by_httpx, *([_by_curl] if shutil.which("curl") else [])])
+def test_every_curl_of_the_readme_works_as_printed(served: httpx.Client, send: Callable[[str], str]) -> None:
     lines = _printed("curl ")
     for headers in ("X-API-KEY: ", "X-API-SECRET: ", "Authorization: Bearer "):
         assert any(headers in line for line in lines)
     for line in lines:
-        assert "http://127.0.0.1:8080" in line
-        at = line.replace("http://127.0.0.1:8080", str(served.base_url).rstrip("/"))
-        done = subprocess.run(
-            [*shlex.split(at), "-sS", "--fail"], capture_output=True, text=True, timeout=60, check=False
-        )
-        assert (done.returncode, done.stderr) == (0, ""), line
-        assert "+14155550" in json.dumps(json.loads(done.stdout))
+        assert "http://127.0.0.1:8080/" in line
+        answer = send(line.replace("http://127.0.0.1:8080", str(served.base_url).rstrip("/")))
+        assert "+14155550" in json.dumps(json.loads(answer))
 
 
 @pytest.mark.anyio
