@@ -273,7 +273,11 @@ def _tool_faults(chosen: Options, platform: Platform, wrong: set[int | str]) -> 
 
 def _shown(name: str, place: int, platform: Platform, tools: Iterable[str]) -> str:
     """Return a name that is no tool's, with the likely one. One that may be a secret is not shown, only its place."""
-    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name) or name.startswith((*platform.credentials.values(),)):
+    if (
+        len(name) > _LONGEST_NAME
+        or not _NAME.fullmatch(name)
+        or name.startswith(tuple(filter(None, platform.credentials.values())))
+    ):
         return f"name {place + 1} (not shown: it may be a secret)"
     import difflib  # noqa: PLC0415  (only a fault needs it)
 

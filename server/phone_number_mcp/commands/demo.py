@@ -77,10 +77,13 @@ class _Demo:
             self._check(claim, holds=holds(answer))
 
         get, create = "get_phone_number", "create_phone_number"
-        reception, night_desk = await self._find_agents(client, "Reception", "Night desk")
         number = {"phone_number": self._platform.example["phone_number"]}
-        wish = {**self._platform.example, **self._platform.answered_by(reception)}
-        night = self._platform.answered_by(night_desk)
+        wish, change = dict(self._platform.example), {"nickname": "Back door"}
+        how, whom = "Create it", "Rename it"
+        if (answered_by := self._platform.answered_by) and (agents_in := self._platform.agents_in):
+            reception, night_desk = await self._find_agents(client, agents_in, "Reception", "Night desk")
+            wish, change = wish | answered_by(reception), answered_by(night_desk)
+            how, whom = "Create it; Reception answers", "Let the Night desk answer"
         await call(
             "Is the number there already?",
             get, number,
@@ -88,7 +91,7 @@ class _Demo:
             lambda answer: _error(answer) == ("not_found", None),
         )  # fmt: skip
         await call(
-            "Create it; Reception answers",
+            how,
             create, wish,
             "created as asked",
             lambda answer: _within(wish, answer.get("data")),
@@ -101,10 +104,10 @@ class _Demo:
             and _within(wish, answer["error"].get("existing")),
         )  # fmt: skip
         await call(
-            "Let the Night desk answer",
-            "update_phone_number", number | night,
-            "only the agent changed",
-            lambda answer: _within(wish | night, answer.get("data")),
+            whom,
+            "update_phone_number", number | change,
+            "only that changed",
+            lambda answer: _within(wish | change, answer.get("data")),
         )  # fmt: skip
         await call(
             "Create a number, and the answer is lost",
@@ -126,12 +129,14 @@ class _Demo:
             lambda answer: _within(FAILING, answer.get("data")),
         )  # fmt: skip
 
-    async def _find_agents(self, client: Client, *names: str) -> list[str]:
+    async def _find_agents(
+        self, client: Client, agents_in: Callable[[Mapping[str, Any]], dict[str, str]], *names: str
+    ) -> list[str]:
         """Show how agents are found by name, and return their ids."""
         self._step("Find the agents by name")
         self._show("→", "list_agents {}")
         data = ((await client.call_tool("list_agents", {})).structured_content or {}).get("data", {})
-        ids = self._platform.agents_in(data)
+        ids = agents_in(data)
         found = {name: ids.get(name, "") for name in names}
         self._show("←", f"{len(ids)} agents: {', '.join(ids)}")
         self._check(f"{names[0]} is {found[names[0]]}, {names[1]} is {found[names[1]]}", holds=all(found.values()))

@@ -47,8 +47,8 @@ class Platform:
         tools: What can be done with it.
         prompts: What a person can choose to have done with it.
         example: What the demo creates: arguments of create_phone_number that the sandbox takes.
-        answered_by: An agent's id → the arguments with which that agent answers calls.
-        agents_in: The data of list_agents → the id of each agent by its name.
+        answered_by: An agent's id → the arguments with which that agent answers calls; None where there are no agents.
+        agents_in: The data of list_agents → the id of each agent by its name; None where there are no agents.
         sandbox: The routes of the simulated platform, with a memory of its own.
     """
 
@@ -66,12 +66,12 @@ class Platform:
     tools: tuple[Tool[Any], ...]
     prompts: tuple[Prompt, ...]
     example: Mapping[str, Any]
-    answered_by: Callable[[str], dict[str, Any]]
-    agents_in: Callable[[Mapping[str, Any]], dict[str, str]]
     sandbox: Callable[[], Sequence[Route]]
     list_all_numbers: Callable[[Call], Awaitable[set[str]]] | None = None
     encode: Callable[[Mapping[str, Any]], tuple[str, bytes]] = as_json
     loosely_spelled: frozenset[str] = frozenset()
+    answered_by: Callable[[str], dict[str, Any]] | None = None
+    agents_in: Callable[[Mapping[str, Any]], dict[str, str]] | None = None
 
 
 def load(name: str) -> Platform:
