@@ -9,6 +9,7 @@ import pytest
 
 from phone_number_mcp.errors import NotConfigured
 from phone_number_mcp.settings import ConfigurationError, read
+from support.system import POSIX
 
 KEYS = {"ZUDU_API_KEY": "sk_abcdef", "ZUDU_API_SECRET": "s3cr3t_ghijkl"}
 
@@ -245,6 +246,7 @@ def test_read_only_beats_tools_unless_no_tool_would_be_left() -> None:
     assert fault == "--tools: all these tools change something, and --read-only hides such tools: none would be left"
 
 
+@POSIX
 def test_a_pipe_in_place_of_a_file_does_not_keep_the_start_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (fault,) = faults({}, {"ZUDU_API_KEY_FILE": str(tmp_path / "pipe")})

@@ -26,6 +26,9 @@ from support.edits import only_put_in
 from support.server import KEY, SECRET, command
 from support.upstream import Upstream, envelope, reply
 
+if sys.platform == "win32":
+    pytest.skip("homes, links and modes are those of a POSIX system", allow_module_level=True)
+
 CREDENTIALS = {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET}
 ENTRY = {"command": "/opt/bin/phone-number-mcp", "args": []}
 

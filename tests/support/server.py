@@ -38,7 +38,7 @@ def credentials(upstream: Upstream) -> dict[str, str]:
 
 
 def environment(own_journal: dict[str, str], **more: str) -> dict[str, str]:
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
     return inherited | own_journal | more
 
 

@@ -26,6 +26,7 @@ from support.faulty import Faulty, Held
 from support.messages import INITIALIZE, get, request
 from support.person import Person
 from support.server import KEY, SECRET, TOOLS, command, content, credentials, environment
+from support.system import STOPS
 from support.upstream import Upstream
 from support.wire import MODERN
 
@@ -141,7 +142,7 @@ async def test_a_create_whose_client_hangs_up_is_not_torn_off(own_journal: dict[
         assert {entry.outcome for entry in served.noted} == {"applied"}
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("stop", STOPS)
 async def test_a_signal_lets_a_create_settle(
     own_journal: dict[str, str], platform: Faulty, stop: signal.Signals
 ) -> None:

@@ -25,6 +25,9 @@ from support.server import Open, command, credentials, environment
 from support.upstream import Request, Upstream, envelope, reply
 from support.wire import RawClient
 
+if sys.platform == "win32":
+    pytest.skip("what is tested are signals, descriptors and pipes of a POSIX system", allow_module_level=True)
+
 pytestmark = pytest.mark.anyio
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 MIB = 1024 * 1024

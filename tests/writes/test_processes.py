@@ -34,6 +34,7 @@ from support.processes import (
     unsettled,
     until,
 )
+from support.system import POSIX
 from support.upstream import Upstream, drop, silence
 from support.wire import RawClient
 
@@ -210,6 +211,7 @@ async def test_a_slow_write_of_a_live_owner_is_in_progress_to_others_and_is_not_
     assert len(platform.posts) == 1
 
 
+@POSIX
 async def test_a_write_of_an_owner_that_is_stopped_for_longer_than_its_own_time_is_not_adopted(
     platform: Ledger, env: dict[str, str], journal: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
@@ -10,7 +10,11 @@ from urllib.parse import unquote
 import pytest
 
 from support.server import Connect, Open, content, credentials
+from support.system import LINUX
 from support.upstream import Answer, Request, Upstream, drop, envelope, reply, silence
+
+if sys.platform != "win32":
+    import resource
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+14155550120"
@@ -166,6 +170,7 @@ async def test_a_field_that_is_to_be_cleared_and_is_not_shown_is_never_called_re
         assert result["error"]["outcome"] == "unknown"
 
 
+@LINUX
 async def test_with_no_descriptor_left_nothing_is_sent_and_that_is_said(raw: Open, upstream: Upstream) -> None:
     shop = Shop(upstream, write=reply(200, envelope({"phone_number": NUMBER})), commits=True)
     async with raw(env=credentials(upstream)) as client:
