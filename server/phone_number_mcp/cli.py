@@ -20,6 +20,7 @@ from phone_number_mcp.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from datetime import date
 
     from mcp.server.lowlevel import Server
 
@@ -261,30 +262,34 @@ def _signals() -> Iterator[AsyncIterator[int]]:
 def _show_journal(arguments: argparse.Namespace) -> int:
     from phone_number_mcp.commands.journal import show  # noqa: PLC0415
 
-    place = _journal_place(arguments)
-    return place if isinstance(place, int) else show(place, as_json=arguments.json, unresolved=arguments.unsettled)
+    return _on_journal(arguments, partial(show, as_json=arguments.json, unresolved=arguments.unsettled))
 
 
 def _resolve_in_journal(arguments: argparse.Namespace) -> int:
     from phone_number_mcp.commands.journal import resolve  # noqa: PLC0415
 
-    place = _journal_place(arguments)
-    if isinstance(place, int):
-        return place
-    return resolve(place, arguments.id, arguments.outcome, arguments.phone_number)
+    return _on_journal(
+        arguments,
+        lambda place: resolve(place, arguments.id, arguments.outcome, arguments.phone_number),
+    )
 
 
-def _journal_place(arguments: argparse.Namespace) -> str | int:
-    """Return where the journal is, or the exit status if the configuration does not say so."""
+def _prune_journal(arguments: argparse.Namespace) -> int:
+    from phone_number_mcp.commands.journal import prune  # noqa: PLC0415
+
+    return _on_journal(arguments, lambda place: prune(place, arguments.before))
+
+
+def _on_journal(arguments: argparse.Namespace, command: Callable[[str | None], int]) -> int:
+    """Run a command on the journal that the options and the environment name; None is the default one."""
     from phone_number_mcp.settings import ConfigurationError, read  # noqa: PLC0415
-    from phone_number_mcp.writes.database import default_place  # noqa: PLC0415
 
     try:
         # As the server reads it; what else it needs does not matter here.
         settings = read({"sandbox": "true"} | ({"journal": arguments.journal} if arguments.journal else {}), os.environ)
     except ConfigurationError as error:
         return _refuse(error.faults)
-    return settings.options.journal or default_place()
+    return command(settings.options.journal)
 
 
 def _examine(arguments: argparse.Namespace) -> int:
@@ -376,7 +381,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"phone-number-mcp {__version__}")
     _add_options(parser)
     parser.set_defaults(run=_serve_stdio)
-    commands = parser.add_subparsers(title="commands", metavar="", description="without one: serve MCP over stdio")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", description="without one: serve MCP over stdio"
+    )
 
     http = commands.add_parser("http", help="serve MCP over HTTP, to clients on this machine", allow_abbrev=False)
     http.add_argument("--host", metavar="HOST", default="127.0.0.1", help="a loopback address (default: 127.0.0.1)")
@@ -419,6 +426,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     install.set_defaults(run=_install)
 
+    _add_journal(commands)
+
+    sandbox = commands.add_parser("sandbox", help="serve the simulated platforms over HTTP", allow_abbrev=False)
+    sandbox.add_argument("--port", type=_port, default=8080, metavar="PORT", help="on 127.0.0.1 (default: 8080)")
+    sandbox.set_defaults(run=_serve_sandbox)
+    parser.commands = list(commands.choices)
+    return parser
+
+
+def _add_journal(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """Add `journal` and what can be done with it."""
     journal = commands.add_parser("journal", help="show which writes were sent and how each ended", allow_abbrev=False)
     journal.add_argument("--json", action="store_true", help="for a machine: one JSON array")
     journal.add_argument("--unsettled", action="store_true", help="only writes of which the outcome is not known")
@@ -427,23 +445,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     elsewhere(journal, "--journal")
     journal.set_defaults(run=_show_journal)
-    resolving = journal.add_subparsers(title="commands", metavar="")
-    resolve = resolving.add_parser(
-        "resolve", help="write down how a write ended that nobody else can tell", allow_abbrev=False
+    on_journal = journal.add_subparsers(title="commands", metavar="COMMAND")
+    resolve = on_journal.add_parser(
+        "resolve", help="record the outcome of a write that only a person can find out", allow_abbrev=False
     )
     resolve.add_argument("id", type=int, metavar="ID", help="of the write, as `journal --unsettled` shows it")
-    resolve.add_argument(
-        "outcome", choices=("applied", "not_applied"), metavar="OUTCOME", help="applied or not_applied"
-    )
-    resolve.add_argument("--phone-number", metavar="NUMBER", help="what the platform chose, if it did")
+    outcome = resolve.add_mutually_exclusive_group(required=True)
+    for name, help_ in (("applied", "the platform did it"), ("not_applied", "the platform did not do it")):
+        outcome.add_argument(
+            f"--{name.replace('_', '-')}", dest="outcome", action="store_const", const=name, help=help_
+        )
+    resolve.add_argument("--phone-number", metavar="NUMBER", help="the number that the platform chose, if it chose one")
     elsewhere(resolve, "--journal")
     resolve.set_defaults(run=_resolve_in_journal)
-
-    sandbox = commands.add_parser("sandbox", help="serve the simulated platforms over HTTP", allow_abbrev=False)
-    sandbox.add_argument("--port", type=_port, default=8080, metavar="PORT", help="on 127.0.0.1 (default: 8080)")
-    sandbox.set_defaults(run=_serve_sandbox)
-    parser.commands = list(commands.choices)
-    return parser
+    prune = on_journal.add_parser(
+        "prune",
+        help="remove old entries, never unresolved ones",
+        description="Removes entries of writes that were claimed before a date (UTC) and whose outcome is known. A key that is "
+        "removed is a key that can buy again: so an idempotency key is kept for the 7 days in which it counts, whatever the "
+        "date. Also kept: unresolved writes, creates that were not reported to a client yet, the last 24 hours, by which "
+        "--max-creates counts, and the newest entry. Servers may run meanwhile.",
+        allow_abbrev=False,
+    )
+    prune.add_argument(
+        "--before", type=_past_day, metavar="DATE", required=True, help="such as 2026-01-31; not in the future"
+    )
+    elsewhere(prune, "--journal")
+    prune.set_defaults(run=_prune_journal)
 
 
 def _add_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -466,6 +494,18 @@ def _port(value: str) -> int:
     if not value.isdecimal() or int(value) > 65535:  # noqa: PLR2004  (a TCP port, RFC 9293)
         raise argparse.ArgumentTypeError("must be a port, 0 to 65535")
     return int(value)
+
+
+def _past_day(value: str) -> date:
+    from datetime import UTC, date, datetime  # noqa: PLC0415  (only this command needs it)
+
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a date such as 2026-01-31") from None
+    if day > datetime.now(UTC).date():
+        raise argparse.ArgumentTypeError("must not be in the future")
+    return day
 
 
 def _client(value: str) -> str:

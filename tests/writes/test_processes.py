@@ -517,7 +517,8 @@ async def test_what_nobody_knows_of_a_purchase_is_settled_by_a_person(
         (entry,) = await unsettled(own_journal)
         bought = next(iter(platform.numbers[env["RETELL_API_KEY"]]), None)
         which = ["--phone-number", bought] if bought else []
-        done = await command_line("journal", "resolve", str(entry["id"]), outcome, *which, env=own_journal)
+        option = f"--{outcome.replace('_', '-')}"
+        done = await command_line("journal", "resolve", str(entry["id"]), option, *which, env=own_journal)
         assert done == (0, f"Entry {entry['id']} is {outcome} now\n", "")
         assert await unsettled(own_journal) == []
         told = await create(client, **wish)
@@ -526,7 +527,7 @@ async def test_what_nobody_knows_of_a_purchase_is_settled_by_a_person(
             assert "Nothing was sent" in told["warning"]
         else:
             assert told.keys() == {"data"}
-        status, _, said = await command_line("journal", "resolve", str(entry["id"]), "applied", env=own_journal)
+        status, _, said = await command_line("journal", "resolve", str(entry["id"]), "--applied", env=own_journal)
         assert (status, f"is {outcome} already" in said) == (1, True)
     assert len(platform.posts) == (1 if outcome == "applied" else 2)
 
@@ -539,13 +540,13 @@ async def test_a_write_in_progress_is_not_settled_by_a_person(
         sent = await client.send_call(CREATE, {"phone_number": NUMBER, "idempotency_key": "key"})
         await gate.reached.wait()
         before = rows(journal)
-        for outcome in ("applied", "not_applied"):
-            status, _, said = await command_line("journal", "resolve", str(before[0][0]), outcome, env=own_journal)
+        for option in ("--applied", "--not-applied"):
+            status, _, said = await command_line("journal", "resolve", str(before[0][0]), option, env=own_journal)
             assert status == 1
             assert "in progress" in said
         assert rows(journal) == before
         await kill(client)
-        done = await command_line("journal", "resolve", str(before[0][0]), "not_applied", env=own_journal)
+        done = await command_line("journal", "resolve", str(before[0][0]), "--not-applied", env=own_journal)
         assert done[0] == 0, done
         platform.work()
         platform.numbers.clear()

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 _DAY = 86_400.0
 _FIRST_PAUSE, _LAST_PAUSE = 0.01, 0.25
 """Seconds between two tries while another process holds the journal."""
+_PATIENCE = 5.0
+"""Seconds for which a command for people waits while another process holds the journal."""
 
 _COLUMNS = (
     "id, platform, address, tenant, owner, operation, phone_number, fingerprint, idempotency_key, started_at, ended_at, "
@@ -86,6 +88,13 @@ _ACKNOWLEDGE = """
 UPDATE writes SET acknowledged = 1,
     subject_claim = CASE WHEN outcome = 'applied' OR chosen THEN NULL ELSE subject_claim END
 WHERE id = :id AND outcome IS NOT NULL
+"""
+_PRUNE = """
+DELETE FROM writes
+WHERE started_at < :before AND started_at < :yesterday
+    AND outcome IN ('applied', 'not_applied') AND subject_claim IS NULL
+    AND (key_claim IS NULL OR started_at < :key_since)
+    AND id < (SELECT max(id) FROM writes)
 """
 
 T = TypeVar("T")
@@ -503,7 +512,7 @@ def entries(place: str, *, unresolved: bool = False) -> list[Entry]:
     return [entry for entry in found if not (unresolved and entry.resolved)]
 
 
-def settle(place: str, id_: int, outcome: Outcome, phone_number: str | None = None) -> None:
+def resolve_entry(place: str, id_: int, outcome: Outcome, phone_number: str | None = None) -> None:
     """Write down what a person knows of an entry with an unknown outcome.
 
     Args:
@@ -513,27 +522,94 @@ def settle(place: str, id_: int, outcome: Outcome, phone_number: str | None = No
         phone_number: What the platform chose, if it did.
 
     Raises:
-        ValueError: There is no such entry, it is in progress, or it is resolved already; the message says which.
-        JournalUnavailableError: The journal cannot be written.
-        BusyError: Another process holds it.
+        ValueError: There is no such entry, it is in progress, about another number or resolved already; the message says which.
+        JournalUnavailableError: The journal cannot be written, or another process holds it.
     """
-    path = resolved_path(place)
+
+    def resolve(connection: sqlite3.Connection) -> None:
+        row = connection.execute(f"SELECT {_COLUMNS} FROM writes WHERE id = ?", (id_,)).fetchone()  # noqa: S608
+        if row is None:
+            raise ValueError(f"{path} has no entry {id_}")
+        found = _entry(row, clock, owners.alive)
+        if found.running:
+            raise ValueError(f"entry {id_} is in progress in a process that is alive; wait for it")
+        if found.resolved:
+            raise ValueError(f"entry {id_} is {found.outcome} already")
+        if phone_number is not None and found.phone_number not in {None, phone_number}:
+            raise ValueError(f"entry {id_} is about another number, {found.phone_number}")
+        connection.execute(_END, _ending(id_, outcome, clock, phone_number=phone_number))
+        connection.execute(_ACKNOWLEDGE, {"id": id_})  # whoever says it knows it
+
+    path, clock = resolved_path(place), Clock()
+    owners = Owners(path.with_name(path.name + ".owners"))
+    _in_transaction(path, resolve)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `prune` did.
+
+    Args:
+        removed: How many entries it removed.
+        kept: How many there are still.
+        kept_older: How many of those are from before the date.
+    """
+
+    removed: int
+    kept: int
+    kept_older: int
+
+
+def prune(place: str, before: float) -> Pruned:
+    """Remove old entries of which nothing depends any more, in one transaction. No write is refused or sent because of it.
+
+    Kept are entries that are open, entries that nobody was told of, keys within their `KEY_DAYS`, the last 24 hours (limits
+    count since midnight), and the newest entry: by it, servers that run know their journal again.
+
+    Args:
+        place: A path.
+        before: Seconds since 1970; what was claimed at that time or later is kept.
+
+    Raises:
+        ValueError: There is no journal.
+        JournalUnavailableError: The journal cannot be written, or another process holds it.
+    """
+    now = time.time()
+    values = {"before": before, "yesterday": now - _DAY, "key_since": now - KEY_DAYS * _DAY}
+
+    def remove(connection: sqlite3.Connection) -> Pruned:
+        removed = connection.execute(_PRUNE, values).rowcount
+        kept, kept_older = connection.execute(
+            "SELECT count(*), count(CASE WHEN started_at < :before THEN 1 END) FROM writes", values
+        ).fetchone()
+        return Pruned(removed, kept, kept_older)
+
+    return _in_transaction(resolved_path(place), remove)
+
+
+def _in_transaction(path: Path, operation: Callable[[sqlite3.Connection], T]) -> T:
+    """Change a journal that exists in one transaction; wait some seconds for another process that holds it."""
     if not path.exists():
         raise ValueError(f"there is no journal at {path}")
-    found = next((entry for entry in entries(place) if entry.id == id_), None)
-    if found is None:
-        raise ValueError(f"{path} has no entry {id_}")
-    if found.running:
-        raise ValueError(f"entry {id_} is in progress in a process that is alive; wait for it")
-    if found.resolved:
-        raise ValueError(f"entry {id_} is {found.outcome} already")
-    clock = Clock()
-    values = _ending(id_, outcome, clock, phone_number=phone_number)
-    database = Database(place)
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _one_transaction(path, operation)
+        except BusyError:
+            if time.monotonic() > until:
+                raise JournalUnavailableError(f"The journal {path} is locked by another process") from None
+        time.sleep(_LAST_PAUSE)
+
+
+def _one_transaction(path: Path, operation: Callable[[sqlite3.Connection], T]) -> T:
+    database = Database(str(path))
     try:
-        database.connection.execute(f"{_END} AND (outcome IS NULL OR outcome = 'unknown')", values)
-        database.connection.execute(_ACKNOWLEDGE, {"id": id_})  # whoever says it knows it
+        database.begin(writes=True)
+        result = operation(database.connection)
+        database.connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise unavailable(error, path) from error
+    else:
+        return result
     finally:
-        database.close()
+        database.close()  # rolls back what was not committed
