@@ -268,6 +268,9 @@ def _show_journal(arguments: argparse.Namespace) -> int:
 def _resolve_in_journal(arguments: argparse.Namespace) -> int:
     from phone_number_mcp.commands.journal import resolve  # noqa: PLC0415
 
+    if arguments.phone_number is not None and arguments.outcome != "applied":
+        sys.stderr.write("phone-number-mcp journal resolve: argument --phone-number: goes with --applied only\n")
+        return USAGE_ERROR
     return _on_journal(
         arguments,
         lambda place: resolve(place, arguments.id, arguments.outcome, arguments.phone_number),
@@ -455,7 +458,12 @@ def _add_journal(commands: argparse._SubParsersAction[_Parser]) -> None:
         outcome.add_argument(
             f"--{name.replace('_', '-')}", dest="outcome", action="store_const", const=name, help=help_
         )
-    resolve.add_argument("--phone-number", metavar="NUMBER", help="the number that the platform chose, if it chose one")
+    resolve.add_argument(
+        "--phone-number",
+        type=_phone_number,
+        metavar="NUMBER",
+        help="the number that the platform chose, if it chose one",
+    )
     elsewhere(resolve, "--journal")
     resolve.set_defaults(run=_resolve_in_journal)
     prune = on_journal.add_parser(
@@ -494,6 +502,15 @@ def _port(value: str) -> int:
     if not value.isdecimal() or int(value) > 65535:  # noqa: PLR2004  (a TCP port, RFC 9293)
         raise argparse.ArgumentTypeError("must be a port, 0 to 65535")
     return int(value)
+
+
+def _phone_number(value: str) -> str:
+    from phone_number_mcp.e164 import parse  # noqa: PLC0415  (only this command needs it)
+
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _past_day(value: str) -> date:

@@ -411,7 +411,6 @@ async def test_the_command_shows_the_journal_to_a_person_and_to_a_machine(
         assert done.stderr == ""
         return done.stdout
 
-    assert journal() == f"No write was sent yet, says {own_journal['PHONE_NUMBER_MCP_JOURNAL']}\n"
     platform.fail(drop(), commits=False)
     async with connect("--timeout", "1", env=credentials(platform.upstream)) as client:
         await client.call_tool("create_phone_number", WISH)

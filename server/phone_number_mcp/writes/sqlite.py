@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _DAY = 86_400.0
 _FIRST_PAUSE, _LAST_PAUSE = 0.01, 0.25
 """Seconds between two tries while another process holds the journal."""
-_PATIENCE = 5.0
+_PATIENCE = 2.0
 """Seconds for which a command for people waits while another process holds the journal."""
 
 _COLUMNS = (
