@@ -105,6 +105,14 @@ async def test_without_credentials_the_tools_are_listed_and_a_call_names_what_is
     assert error["outcome"] == "not_applied"
 
 
+async def test_with_a_placeholder_for_a_credential_a_call_says_so(connect: Connect) -> None:
+    async with connect(env={"ZUDU_API_KEY": "<your ZUDU_API_KEY>", "ZUDU_API_SECRET": "${ZUDU_API_SECRET}"}) as client:
+        result = await client.call_tool("get_phone_number", {"phone_number": "+14155550120"})
+    error = content(result)["error"]
+    assert error["code"] == "not_configured"
+    assert error["message"].startswith("ZUDU_API_KEY and ZUDU_API_SECRET hold placeholders, not values")
+
+
 @ERAS
 async def test_an_unknown_tool_is_a_protocol_error_that_names_the_tools(connect: Connect, mode: str) -> None:
     async with connect("--sandbox", mode=mode) as client:

@@ -77,14 +77,37 @@ def test_settings_never_show_a_secret() -> None:
     assert "s3cr3t_ghijkl" not in shown
 
 
-@pytest.mark.parametrize("placeholder", ["${ZUDU_API_KEY}", "${env:X}", "${input:key}", "$ZUDU_API_KEY", "%ZUDU_API_KEY%",
-                                         "{{key}}", "<your key>", "sk_…", "", "  ", "${user_config.api_key}",
-                                         "null", "undefined", "NaN"])  # fmt: skip
-def test_a_placeholder_that_nobody_filled_in_counts_as_not_set(placeholder: str) -> None:
-    settings = read({}, KEYS | {"ZUDU_API_KEY": placeholder, "PHONE_NUMBER_MCP_TIMEOUT": placeholder})
-    with pytest.raises(NotConfigured, match=r"^ZUDU_API_KEY is not set"):
+@pytest.mark.parametrize("empty", ["", "  ", "null", "undefined", "NaN"])
+def test_what_is_empty_counts_as_not_set(empty: str) -> None:
+    settings = read({}, KEYS | {"ZUDU_API_KEY": empty, "PHONE_NUMBER_MCP_TIMEOUT": empty})
+    with pytest.raises(NotConfigured, match=r"^ZUDU_API_KEY is not set, so"):
         settings.account()
     assert settings.options.timeout == 25.0
+
+
+@pytest.mark.parametrize("placeholder", ["${ZUDU_API_KEY}", "${env:X}", "${input:key}", "$ZUDU_API_KEY", "%ZUDU_API_KEY%",
+                                         "{{key}}", "<your key>", "sk_…", "${user_config.api_key}"])  # fmt: skip
+def test_a_placeholder_counts_as_not_set_and_is_called_one(placeholder: str) -> None:
+    settings = read({}, KEYS | {"ZUDU_API_KEY": placeholder, "PHONE_NUMBER_MCP_TIMEOUT": placeholder})
+    with pytest.raises(
+        NotConfigured, match=r"^ZUDU_API_KEY holds a placeholder, not a value, so Zudu cannot be called$"
+    ):
+        settings.account()
+    assert settings.options.timeout == 25.0
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"ZUDU_API_KEY_FILE": "<path>", "ZUDU_API_SECRET": "${X}"},
+         "ZUDU_API_KEY_FILE and ZUDU_API_SECRET hold placeholders, not values, so"),
+        ({"ZUDU_API_SECRET": "${X}"},
+         "ZUDU_API_SECRET holds a placeholder, not a value, and ZUDU_API_KEY is not set, so"),
+    ],
+)  # fmt: skip
+def test_the_variable_that_holds_a_placeholder_is_named(env: dict[str, str], words: str) -> None:
+    with pytest.raises(NotConfigured, match=f"^{words}"):
+        read({}, env).account()
 
 
 def test_all_that_is_missing_is_named() -> None:

@@ -395,7 +395,7 @@ def _parser() -> argparse.ArgumentParser:
     http.set_defaults(run=_serve_http)
 
     doctor = commands.add_parser(
-        "doctor", help="say what is wrong with this set-up, and how to mend it", allow_abbrev=False
+        "doctor", help="say what is wrong with this set-up, and how to fix it", allow_abbrev=False
     )
     doctor.add_argument("--json", action="store_true", help="for a machine: one JSON object")
     _add_options(doctor, default=argparse.SUPPRESS)

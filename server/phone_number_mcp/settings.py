@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 PREFIX = "PHONE_NUMBER_MCP_"
 
 # "${X}", "${env:X}", "${{ X }}", "$X", "%X%", "{{X}}", "<your key>", "sk_…": what is left when a client's configuration was
-# copied from an example, or the client does not substitute. It counts as not set. So do "null", "undefined" and "NaN": clients
-# of .mcpb bundles write them for a field that is empty (`getMcpConfigForManifest` in @anthropic-ai/mcpb makes each value a string).
-_PLACEHOLDER = re.compile(r"\$\{.*\}|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|.*…|null|undefined|NaN", re.DOTALL)
+# copied from an example, or the client does not substitute. It counts as not set.
+_PLACEHOLDER = re.compile(r"\$\{.*\}|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|.*…", re.DOTALL)
+# Clients of .mcpb bundles write these for a field that is empty (`getMcpConfigForManifest` in @anthropic-ai/mcpb makes each
+# value a string).
+_EMPTY = {"", "null", "undefined", "NaN"}
 _MAX_SECRET_FILE = 64 * 1024  # bytes; so that a wrong path such as /dev/zero ends
 _NAME = re.compile(r"[A-Za-z_-]+")  # how a name of a tool may be written; keys and tokens have digits in them
 _LONGEST_NAME = 40
@@ -37,7 +39,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used. `faults` names every fault, and how to mend it, without any value."""
+    """The configuration cannot be used. `faults` names every fault, and how to fix it, without any value."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -132,12 +134,14 @@ class Settings:
         platform: The definition of the platform in use.
         base_url: Where it is.
         credentials: By environment variable; only those that are set.
+        placeholders: Of credentials that are not set: the variable that holds a placeholder, where one does.
     """
 
     options: Options
     platform: Platform
     base_url: str
     credentials: Mapping[str, SecretStr]
+    placeholders: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def configured(self) -> bool:
@@ -151,9 +155,15 @@ class Settings:
             NotConfigured: Some are not set; they are named.
         """
         if missing := [name for name in self.platform.credentials if name not in self.credentials]:
-            raise NotConfigured(
-                f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set, so {self.platform.title} cannot be called"
-            )
+            held = [self.placeholders[name] for name in missing if name in self.placeholders]
+            unset = [name for name in missing if name not in self.placeholders]
+            reasons = []
+            if held:
+                what = "hold placeholders, not values" if len(held) > 1 else "holds a placeholder, not a value"
+                reasons.append(f"{' and '.join(held)} {what}")
+            if unset:
+                reasons.append(f"{' and '.join(unset)} {'are' if len(unset) > 1 else 'is'} not set")
+            raise NotConfigured(f"{', and '.join(reasons)}, so {self.platform.title} cannot be called")
         from phone_number_mcp.upstream.request import Account  # noqa: PLC0415  (the first call needs it)
 
         values = {name: self.credentials[name].get_secret_value() for name in self.platform.credentials}
@@ -169,9 +179,9 @@ def variable(option: str) -> str:
     return PREFIX + option.upper()
 
 
-def unfilled(name: str, environ: Mapping[str, str]) -> bool:
-    """Return whether a variable holds a placeholder that nobody filled in; it counts as not set."""
-    return bool(environ.get(name, "").strip()) and _get(environ, name) is None
+def is_placeholder(value: str) -> bool:
+    """Return whether a value is a placeholder that was not replaced, such as `${X}` or `<your key>`; it counts as not set."""
+    return _PLACEHOLDER.fullmatch(value.strip()) is not None
 
 
 def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
@@ -184,6 +194,14 @@ def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigurationError: With every fault that was found.
     """
+    settings, faults = examine(options, environ)
+    if faults:
+        raise ConfigurationError(faults)
+    return settings
+
+
+def examine(options: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """Return what can be used of the settings, and every fault that was found; see `read`."""
     faults: list[str] = []
     wrong: set[int | str] = set()
     given = {name: value for name in Options.model_fields if (value := _get(environ, variable(name))) is not None}
@@ -201,6 +219,7 @@ def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     if chosen.tools is not None:
         faults += [f"{sources['tools']}: {fault}" for fault in _tool_faults(chosen, platform, wrong)]
     base_url, credentials = platform.base_url, {}
+    placeholders: dict[str, str] = {}
     if chosen.sandbox:
         credentials = {name: SecretStr(f"sandbox:{name}") for name in platform.credentials}
     else:
@@ -208,15 +227,15 @@ def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
         for name in platform.credentials:
             if (secret := _credential(name, environ, faults)) is not None:
                 credentials[name] = SecretStr(secret)
-    if faults:
-        raise ConfigurationError(faults)
-    return Settings(options=chosen, platform=platform, base_url=base_url, credentials=credentials)
+            elif held := [each for each in (name, f"{name}_FILE") if is_placeholder(environ.get(each, ""))]:
+                placeholders[name] = held[0]
+    return Settings(chosen, platform, base_url, credentials, placeholders), faults
 
 
 def _get(environ: Mapping[str, str], name: str) -> str | None:
-    """Return a variable's value; None if it is not set, blank, or a placeholder that nobody filled in."""
-    value = environ.get(name)
-    return None if value is None or not value.strip() or _PLACEHOLDER.fullmatch(value.strip()) else value
+    """Return a variable's value; None if it is not set, blank, or a placeholder."""
+    value = environ.get(name, "")
+    return None if value.strip() in _EMPTY or is_placeholder(value) else value
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:

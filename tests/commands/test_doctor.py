@@ -1,4 +1,4 @@
-"""`phone-number-mcp doctor` as a process, with set-ups that are broken one way each: it names what is wrong and the mend."""
+"""`phone-number-mcp doctor` as a process, with set-ups that are broken one way each: it names what is wrong and the fix."""
 
 from __future__ import annotations
 
@@ -55,11 +55,12 @@ async def doctor(env: dict[str, str], *options: str) -> tuple[int, list[dict[str
     assert (asked.returncode == 0) == (told.returncode == 0) == found["ok"] == all(c["ok"] for c in found["checks"])
     assert (asked.stderr, told.stderr) == (b"", b"")
     for check in found["checks"]:
-        assert check.keys() == {"name", "ok", "detail", "mend"}
-        assert check["ok"] == (check["mend"] is None)
+        assert check.keys() == {"name", "level", "ok", "detail", "fix"}
+        assert check["ok"] == (check["level"] != "error")
+        assert (check["level"] == "ok") == (check["fix"] is None)
         if check["name"] not in {"connection", "clock"}:  # they hold times
             assert check["detail"] in told.stdout.decode()
-        assert (check["mend"] or "") in told.stdout.decode()
+        assert (check["fix"] or "") in told.stdout.decode()
     for secret in (KEY, SECRET, RETELL_KEY):
         assert secret not in asked.stdout.decode() + told.stdout.decode()
     return asked.returncode, found["checks"]
@@ -96,8 +97,46 @@ async def test_a_retell_set_up_that_works_is_well(home: dict[str, str], upstream
     assert (status, "Retell at" in checks[1]["detail"]) == (0, True)
 
 
-async def test_the_sandbox_needs_nothing(home: dict[str, str]) -> None:
-    assert (await doctor(home, "--sandbox"))[0] == 0
+async def test_the_sandbox_needs_nothing_and_names_no_real_address(home: dict[str, str]) -> None:
+    status, checks = await doctor(home, "--sandbox")
+    assert status == 0
+    assert "api.zudu.ai" not in json.dumps(checks)
+
+
+@pytest.mark.parametrize("sandbox", [["--sandbox"], []])
+async def test_another_wrong_setting_does_not_make_the_sandbox_need_credentials(
+    home: dict[str, str], sandbox: list[str]
+) -> None:
+    env = home | {"PHONE_NUMBER_MCP_TIMEOUT": "abc"} | ({} if sandbox else {"PHONE_NUMBER_MCP_SANDBOX": "true"})
+    status, checks = await doctor(env, *sandbox)
+    assert (status, failed(checks)["detail"].partition(":")[0]) == (1, "PHONE_NUMBER_MCP_TIMEOUT")
+    assert [check["name"] for check in checks] == ["version", "settings", "platform", "journal"]
+    assert "api.zudu.ai" not in json.dumps(checks)
+
+
+async def test_a_credential_of_another_form_than_documented_is_a_warning_and_no_failure(
+    home: dict[str, str], upstream: Upstream
+) -> None:
+    upstream.answer = accepting("other-0123456789", SECRET)
+    status, checks = await doctor(home | credentials(upstream) | {"ZUDU_API_KEY": "other-0123456789"})
+    (check,) = [check for check in checks if check["level"] == "warning"]
+    assert check["detail"] == "ZUDU_API_KEY is set, 16 characters, but does not begin with sk_ as documented"
+    assert "copy it again" in check["fix"]
+    assert status == 0
+    assert any(check["name"] == "platform" for check in checks)  # it was tried
+    told = await anyio.run_process(
+        command("doctor"), env=home | credentials(upstream) | {"ZUDU_API_KEY": "other-0123456789"}, check=False
+    )
+    assert "\nWARN  credentials" in told.stdout.decode()
+    assert told.stdout.decode().endswith("All is well, with 1 warning.\n")
+
+
+@pytest.mark.parametrize("empty", ["null", "undefined", "NaN", " "])
+async def test_what_a_client_writes_for_an_empty_field_is_not_set(
+    home: dict[str, str], upstream: Upstream, empty: str
+) -> None:
+    _, checks = await doctor(home | credentials(upstream) | {"ZUDU_API_KEY": empty})
+    assert failed(checks)["detail"] == "ZUDU_API_KEY is not set"
 
 
 async def test_a_missing_key_is_named(home: dict[str, str], upstream: Upstream) -> None:
@@ -106,14 +145,14 @@ async def test_a_missing_key_is_named(home: dict[str, str], upstream: Upstream) 
     _, checks = await doctor(env)
     check = failed(checks)
     assert (check["name"], check["detail"]) == ("credentials", "ZUDU_API_KEY is not set")
-    assert "Set ZUDU_API_KEY" in check["mend"]
+    assert "Set ZUDU_API_KEY" in check["fix"]
     assert upstream.requests == []
 
 
 async def test_a_swapped_pair_is_seen_by_its_form(home: dict[str, str], upstream: Upstream) -> None:
     env = home | credentials(upstream) | {"ZUDU_API_KEY": SECRET, "ZUDU_API_SECRET": KEY}
     _, checks = await doctor(env)
-    assert failed(checks)["mend"] == "Swap ZUDU_API_KEY and ZUDU_API_SECRET."
+    assert failed(checks)["fix"] == "Swap ZUDU_API_KEY and ZUDU_API_SECRET."
     assert upstream.requests == []
 
 
@@ -123,14 +162,14 @@ async def test_a_swapped_pair_without_the_documented_form_is_found_by_trying(
     upstream.answer = accepting("first-0123456789", "second-0123456789")
     pair = {"ZUDU_API_KEY": "second-0123456789", "ZUDU_API_SECRET": "first-0123456789"}
     _, checks = await doctor(home | credentials(upstream) | pair)
-    assert failed(checks)["mend"] == "Swap ZUDU_API_KEY and ZUDU_API_SECRET: the other way round, they are accepted."
+    assert failed(checks)["fix"] == "Swap ZUDU_API_KEY and ZUDU_API_SECRET: the other way round, they are accepted."
 
 
 async def test_a_line_break_at_the_end_is_seen(home: dict[str, str], upstream: Upstream) -> None:
     _, checks = await doctor(home | credentials(upstream) | {"ZUDU_API_SECRET": SECRET + "\n"})
     check = failed(checks)
     assert check["detail"] == "ZUDU_API_SECRET: has a line break in it"
-    assert check["mend"] == "Copy it again, without the end of the line."
+    assert check["fix"] == "Copy it again, without the end of the line."
 
 
 @pytest.mark.parametrize(
@@ -152,7 +191,7 @@ async def test_an_address_where_something_else_answers_is_seen(
     _, checks = await doctor(home | credentials(upstream))
     check = failed(checks)
     assert check["name"] == "platform"
-    assert check["mend"] == "Check ZUDU_BASE_URL: the published address is https://api.zudu.ai."
+    assert check["fix"] == "Check ZUDU_BASE_URL: the published address is https://api.zudu.ai."
 
 
 @pytest.mark.parametrize("address", ["http://platform.test", "ftp://platform.test", "platform.test"])
@@ -167,7 +206,7 @@ async def test_a_host_that_does_not_exist_is_seen(home: dict[str, str], upstream
     _, checks = await doctor(home | credentials(upstream) | {"ZUDU_BASE_URL": "https://platform.invalid"})
     check = failed(checks)
     assert (check["name"], "platform.invalid cannot be found" in check["detail"]) == ("host", True)
-    assert "Check ZUDU_BASE_URL" in check["mend"]
+    assert "Check ZUDU_BASE_URL" in check["fix"]
 
 
 async def test_a_port_where_nobody_is_is_seen(home: dict[str, str], upstream: Upstream) -> None:
@@ -183,7 +222,7 @@ async def test_a_certificate_that_cannot_be_verified_is_seen(home: dict[str, str
         _, checks = await doctor(home | credentials(upstream))
         assert upstream.requests == []
     check = failed(checks)
-    assert (check["name"], "SSL_CERT_FILE" in check["mend"]) == ("connection", True)
+    assert (check["name"], "SSL_CERT_FILE" in check["fix"]) == ("connection", True)
 
 
 async def test_credentials_that_are_refused_are_told(home: dict[str, str], upstream: Upstream) -> None:
@@ -191,7 +230,7 @@ async def test_credentials_that_are_refused_are_told(home: dict[str, str], upstr
     _, checks = await doctor(home | credentials(upstream))
     check = failed(checks)
     assert check["detail"] == "The credentials are refused: Missing or invalid API key/secret"
-    assert check["mend"].startswith("Copy ZUDU_API_KEY and ZUDU_API_SECRET again from Zudu")
+    assert check["fix"].startswith("Copy ZUDU_API_KEY and ZUDU_API_SECRET again from Zudu")
 
 
 @pytest.mark.parametrize(
@@ -211,8 +250,8 @@ async def test_a_placeholder_that_nobody_filled_in_is_seen(
 ) -> None:
     _, checks = await doctor(home | credentials(upstream) | {"ZUDU_API_KEY": placeholder})
     check = failed(checks)
-    assert check["detail"] == "ZUDU_API_KEY holds a placeholder that nobody has filled in"
-    assert "reference that your client resolves" in check["mend"]
+    assert check["detail"] == "ZUDU_API_KEY holds a placeholder, not a value"
+    assert "reference that your client resolves" in check["fix"]
 
 
 async def test_a_journal_that_cannot_be_written_is_seen(
@@ -224,7 +263,7 @@ async def test_a_journal_that_cannot_be_written_is_seen(
         env = home | credentials(upstream) | {"PHONE_NUMBER_MCP_JOURNAL": str(journal)}
         _, checks = await doctor(env)
         check = failed(checks)
-        assert (check["name"], "--journal" in check["mend"]) == ("journal", True)
+        assert (check["name"], "--journal" in check["fix"]) == ("journal", True)
     assert (tmp_path / "file").read_text() == "in the way"
 
 
@@ -271,8 +310,8 @@ async def test_an_entry_whose_command_is_not_there_is_seen(home: dict[str, str],
     check = failed(checks)
     assert check["name"] == "client claude-desktop"
     assert check["detail"].startswith(f'{path} has "numbers", whose command is not there: {tmp_path}')
-    assert check["mend"].startswith("Put /")  # nothing else of the entry is lost
-    assert Path(check["mend"].split()[1]).name == "phone-number-mcp"
+    assert check["fix"].startswith("Put /")  # nothing else of the entry is lost
+    assert Path(check["fix"].split()[1]).name == "phone-number-mcp"
 
 
 @pytest.mark.parametrize("command_", ["phone-numbr-mcp", "phone-number", str(README)])
@@ -286,13 +325,13 @@ async def test_an_entry_is_known_by_its_name_where_its_command_is_wrong(home: di
     ("more", "words"),
     [
         ({"args": ["--sandbx"]}, "there is no option --sandbx"),
-        ({"env": {"ZUDU_API_KEY": SECRET, "ZUDU_API_SECRET": KEY}}, "begins as another should"),
+        ({"env": {"ZUDU_API_KEY": SECRET, "ZUDU_API_SECRET": KEY}}, "looks like the other credential"),
         ({"env": {"ZUDU_API_SECRET": SECRET + "\n"}}, "ZUDU_API_SECRET: has a line break in it"),
         ({"env": {"ZUDU_BASE_URL": "http://platform.test"}}, "ZUDU_BASE_URL: must be https"),
         ({"env": {"PHONE_NUMBER_MCP_READONLY": "true"}}, "PHONE_NUMBER_MCP_READONLY: is no setting"),
         (
             {"args": ["--platform", "retell"], "env": {"RETELL_API_KEY": "<your RETELL_API_KEY>"}},
-            "RETELL_API_KEY holds a",
+            '"numbers": RETELL_API_KEY holds a placeholder, so its calls answer not_configured',
         ),
     ],
 )
@@ -324,7 +363,9 @@ async def test_an_entry_with_a_reference_that_its_client_does_not_resolve_is_see
         {"command": sys.executable, "args": ["-m", "phone_number_mcp"], "env": {"ZUDU_API_KEY": "${ZUDU_API_KEY}"}},
     )
     _, checks = await doctor(home, "--sandbox")
-    assert "ZUDU_API_KEY holds a placeholder that nobody fills in" in failed(checks)["detail"]
+    check = failed(checks)
+    assert check["detail"].endswith('"numbers": ZUDU_API_KEY holds a placeholder, so its calls answer not_configured')
+    assert "install claude-desktop --name numbers --write --with-secrets`" in check["fix"]
 
 
 @pytest.mark.parametrize(
@@ -357,7 +398,7 @@ async def test_a_file_that_no_client_could_read_is_seen_if_it_is_about_us(home: 
     path = entered(home, {"command": "phone-number-mcp"})
     path.write_text(path.read_text()[:-1])
     _, checks = await doctor(home, "--sandbox")
-    assert failed(checks)["mend"] == "Mend it: Claude Desktop cannot read it either."
+    assert failed(checks)["fix"] == "Correct it: Claude Desktop cannot read it either."
     path.write_text("{")
     assert (await doctor(home, "--sandbox"))[0] == 0
 

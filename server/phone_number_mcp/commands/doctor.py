@@ -1,4 +1,4 @@
-"""What is wrong with a set-up, and how to mend it: each check says what it saw, and nothing is changed or created anywhere.
+"""What is wrong with a set-up, and how to fix it: each check says what it saw, and nothing is changed or created anywhere.
 
 The platform is asked for one number that is reserved and so nobody's: "not found" proves that the credentials are accepted.
 """
@@ -13,13 +13,13 @@ import socket
 import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import anyio
@@ -29,7 +29,8 @@ from phone_number_mcp import __version__
 from phone_number_mcp.errors import NotFound, TimedOut, ToolError, Unauthorized, Unreachable, duration
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sanitize import Sanitizer
-from phone_number_mcp.settings import ConfigurationError, Settings, read, unfilled, variable
+from phone_number_mcp.settings import Settings, is_placeholder
+from phone_number_mcp.settings import examine as examine_settings
 from phone_number_mcp.upstream.api import Api
 
 if TYPE_CHECKING:
@@ -46,30 +47,46 @@ SKEW_SECONDS = 300.0
 """How far this machine's clock may be off."""
 
 
+Level = Literal["ok", "warning", "error"]
+
+
 @dataclass(frozen=True)
 class Check:
     """One thing that was looked at.
 
     Args:
         name: What it was.
-        ok: Whether it is as it should be.
+        level: `ok`; `warning` if it is unusual but may work; `error` if it does not work.
         detail: What was seen. Holds no secret.
-        mend: What to do about it; None if there is nothing to do.
+        fix: What to do about it; None if there is nothing to do.
     """
 
     name: str
-    ok: bool
+    level: Level
     detail: str
-    mend: str | None = None
+    fix: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it works, as far as can be seen: a warning is no failure."""
+        return self.level != "error"
+
+
+def _ok(name: str, detail: str) -> Check:
+    return Check(name, "ok", detail)
+
+
+def _error(name: str, detail: str, fix: str) -> Check:
+    return Check(name, "error", detail, fix)
 
 
 def run(given: Mapping[str, str], environ: Mapping[str, str], *, as_json: bool) -> int:
-    """Examine the set-up and print what was found; return an exit status: 0 only if all is well.
+    """Examine the set-up and print what was found; return an exit status: 0 only if there is no error.
 
     Args:
         given: The options from the command line.
         environ: The environment variables.
-        as_json: For a machine: `{"ok": bool, "checks": [{"name", "ok", "detail", "mend"}]}`.
+        as_json: For a machine: `{"ok": bool, "checks": [{"name", "level", "ok", "detail", "fix"}]}`.
     """
 
     async def examined() -> list[Check]:
@@ -78,8 +95,11 @@ def run(given: Mapping[str, str], environ: Mapping[str, str], *, as_json: bool) 
     checks = anyio.run(examined)
     well = all(check.ok for check in checks)
     if as_json:
-        found = {"ok": well, "checks": [asdict(check) for check in checks]}
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        shown = [
+            {"name": each.name, "level": each.level, "ok": each.ok, "detail": each.detail, "fix": each.fix}
+            for each in checks
+        ]
+        sys.stdout.write(json.dumps({"ok": well, "checks": shown}, indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.writelines(_lines(checks))
     return 0 if well else 1
@@ -87,12 +107,17 @@ def run(given: Mapping[str, str], environ: Mapping[str, str], *, as_json: bool) 
 
 def _lines(checks: list[Check]) -> Iterator[str]:
     width = max(len(check.name) for check in checks)
+    marks = {"ok": "ok  ", "warning": "WARN", "error": "FAIL"}
     for check in checks:
-        yield f"{'ok  ' if check.ok else 'FAIL'}  {check.name:{width}}  {check.detail}\n"
-        if check.mend:
-            yield f"      {'':{width}}  → {check.mend}\n"
-    failed = sum(not check.ok for check in checks)
-    yield "\nAll is well.\n" if not failed else f"\n{failed} of {len(checks)} need mending.\n"
+        yield f"{marks[check.level]}  {check.name:{width}}  {check.detail}\n"
+        if check.fix:
+            yield f"      {'':{width}}  → {check.fix}\n"
+    errors, warnings = (sum(check.level == level for check in checks) for level in ("error", "warning"))
+    counted = f"{warnings} warning{'s' if warnings != 1 else ''}"
+    if errors:
+        yield f"\n{errors} of {len(checks)} checks failed{f', {counted}' if warnings else ''}.\n"
+    else:
+        yield f"\nAll is well{f', with {counted}' if warnings else ''}.\n"
 
 
 async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> AsyncIterator[Check]:
@@ -103,77 +128,65 @@ async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> Async
         environ: The environment variables.
     """
     packages = ", ".join(f"{name} {version(name)}" for name in ("mcp", "httpx", "pydantic"))
-    yield Check("version", ok=True, detail=f"{__version__}, Python {machine.python_version()}, {packages}")
+    yield _ok("version", f"{__version__}, Python {machine.python_version()}, {packages}")
     entries = list(_entries(environ))
-    environ, whose = _with_credentials(_chosen(given, environ), environ, entries)
-    try:
-        settings = read(given, environ)
-    except ConfigurationError as error:
-        for fault in error.faults:
-            yield _fault(fault)
-        for check in _unset(_chosen(given, environ), environ):
+    settings, faults, whose = _settings(given, environ, entries)
+    for fault in faults:
+        yield _fault(fault)
+    if not faults:
+        yield _ok("settings", _described(settings) + whose)
+    if settings.options.sandbox:
+        yield _ok("platform", "simulated: no credentials, no network")
+    elif faults:
+        for check in _unset(settings, faults):
             yield check
-        settings = _what_is_left(given, environ)
     else:
-        yield Check("settings", ok=True, detail=_told(settings) + whose)
-        if settings.options.sandbox:
-            yield Check("platform", ok=True, detail="simulated: no credentials, no network")
-        else:
-            sanitize = Sanitizer(settings.secrets())  # what follows repeats the platform's words
-            async for check in _platform(settings, environ):
-                yield replace(check, detail=sanitize(check.detail, MAX_SHOWN))
+        sanitize = Sanitizer(settings.secrets())  # what follows repeats the platform's words
+        async for check in _platform(settings):
+            yield replace(check, detail=sanitize(check.detail, MAX_SHOWN))
     yield _journal(settings)
     for entry in entries:
         yield _client(entry)
 
 
+def _settings(
+    given: Mapping[str, str], environ: Mapping[str, str], entries: list[_Entry]
+) -> tuple[Settings, list[str], str]:
+    """Return what can be used of the settings, every fault in them, and whose credentials they have if not this environment's."""
+    settings, faults = examine_settings(given, environ)
+    credentials = settings.platform.credentials
+    if settings.options.sandbox or any(
+        environ.get(each, "").strip() for name in credentials for each in (name, f"{name}_FILE")
+    ):
+        return settings, faults, ""
+    for entry in entries:
+        if found := entry.credentials(settings.platform):
+            settings, faults = examine_settings(given, {**environ, **found})
+            return settings, faults, f", with the credentials of {entry.path}"
+    return settings, faults, ""
+
+
 def _fault(fault: str) -> Check:
-    detail, _, mend = fault.partition("; ")
-    return Check("settings", ok=False, detail=detail, mend=_sentence(mend) or "Correct it where it is set.")
+    detail, _, fix = fault.partition("; ")
+    return _error("settings", detail, _sentence(fix) or "Correct it where it is set.")
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if not text or text[-1] in ".?!" else ".")
 
 
-def _what_is_left(given: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
-    """Return settings with which the rest can be looked at although some are wrong: the journal's place, if that is right."""
-    journal = given.get("journal") or environ.get(variable("journal"))
-    try:
-        return read({"sandbox": "true", **({"journal": journal} if journal else {})}, {})
-    except ConfigurationError:
-        return read({"sandbox": "true"}, {})
-
-
-def _chosen(given: Mapping[str, str], environ: Mapping[str, str]) -> Platform:
-    """Return the platform that is meant, whatever else is wrong."""
-    name = (given.get("platform") or environ.get(variable("platform"), "")).strip().lower()
-    return load(name if name in PLATFORMS else next(iter(PLATFORMS)))
-
-
-def _with_credentials(
-    platform: Platform, environ: Mapping[str, str], entries: list[_Entry]
-) -> tuple[Mapping[str, str], str]:
-    """Return the environment, with a client's credentials if it has none itself, and a word on whose they are."""
-    if any(environ.get(each, "").strip() for name in platform.credentials for each in (name, f"{name}_FILE")):
-        return environ, ""
-    for entry in entries:
-        if found := entry.credentials(platform):
-            return {**environ, **found}, f", with the credentials of {entry.path}"
-    return environ, ""
-
-
-def _told(settings: Settings) -> str:
+def _described(settings: Settings) -> str:
     options = settings.options.model_dump(exclude_defaults=True, exclude={"platform", "sandbox"})
     changed = "".join(f", {name} {value}" for name, value in options.items())
-    return f"{settings.platform.title} at {settings.base_url}{changed}"
+    where = "simulated" if settings.options.sandbox else f"at {settings.base_url}"
+    return f"{settings.platform.title} {where}{changed}"
 
 
 # --- the platform -----------------------------------------------------------------------------------------------------
 
 
-async def _platform(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Check]:
-    credentials = list(_credentials(settings, environ))
+async def _platform(settings: Settings) -> AsyncIterator[Check]:
+    credentials = [*_unset(settings), *_forms(settings)]
     for check in credentials:
         yield check
     reached = True
@@ -185,21 +198,19 @@ async def _platform(settings: Settings, environ: Mapping[str, str]) -> AsyncIter
             yield check
 
 
-def _unset(platform: Platform, environ: Mapping[str, str]) -> Iterator[Check]:
-    for name in platform.credentials:
-        given = [each for each in (name, f"{name}_FILE") if environ.get(each, "").strip()]
-        if not given:
-            mend = f"Set {name}, or {name}_FILE with the path of a file: under `env` in the client's configuration, and here."
-            yield Check("credentials", ok=False, detail=f"{name} is not set", mend=mend)
-        elif all(unfilled(each, environ) for each in given):
-            detail = f"{given[0]} holds a placeholder that nobody has filled in"
-            mend = "Put the value itself there, or use the form of reference that your client resolves."
-            yield Check("credentials", ok=False, detail=detail, mend=mend)
+def _unset(settings: Settings, faults: Sequence[str] = ()) -> Iterator[Check]:
+    """Yield which credentials are missing, but for those of which a fault says why."""
+    for name in settings.platform.credentials:
+        if name in settings.credentials or any(re.match(rf"{name}(_FILE)?\b", fault) for fault in faults):
+            continue
+        if found := settings.placeholders.get(name):
+            yield _error("credentials", f"{found} holds a placeholder, not a value", _FILL_IN)
+        else:
+            fix = f"Set {name}, or {name}_FILE with the path of a file: under `env` in the client's configuration, and here."
+            yield _error("credentials", f"{name} is not set", fix)
 
 
-def _credentials(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
-    yield from _unset(settings.platform, environ)
-    yield from _forms(settings)
+_FILL_IN = "Put the value itself there, or the form of reference that your client resolves: `phone-number-mcp install` shows it."
 
 
 def _forms(settings: Settings) -> Iterator[Check]:
@@ -211,14 +222,18 @@ def _forms(settings: Settings) -> Iterator[Check]:
         if not value.startswith(forms[name]) and any(value.startswith(form) for form in forms.values())
     ]
     if swapped:
-        names = " and ".join(forms)
-        yield Check(
-            "credentials", ok=False, detail=f"{' and '.join(swapped)} begins as another should", mend=f"Swap {names}."
+        yield _error(
+            "credentials", f"{' and '.join(swapped)} looks like the other credential", f"Swap {' and '.join(forms)}."
         )
         return
     for name, value in values.items():
-        unusual = "" if value.startswith(forms[name]) else f", but does not begin with {forms[name]} as documented"
-        yield Check("credentials", ok=True, detail=f"{name} is set, {len(value)} characters{unusual}")
+        detail = f"{name} is set, {len(value)} characters"
+        if value.startswith(forms[name]):
+            yield _ok("credentials", detail)
+        else:
+            detail += f", but does not begin with {forms[name]} as documented"
+            fix = f"If {settings.platform.title} refuses it, copy it again: it may be another value."
+            yield Check("credentials", "warning", detail, fix)
 
 
 async def _way(settings: Settings) -> AsyncIterator[Check]:
@@ -231,11 +246,11 @@ async def _way(settings: Settings) -> AsyncIterator[Check]:
             found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "no answer" if isinstance(error, OSError) else "not a host name"
-        mend = f"Check {variable} and this machine's network: is there a typo in the name, or no connection?"
-        yield Check("host", ok=False, detail=f"{host} cannot be found: {why}", mend=mend)
+        fix = f"Check {variable} and this machine's network: is there a typo in the name, or no connection?"
+        yield _error("host", f"{host} cannot be found: {why}", fix)
         return
     addresses = sorted({str(entry[4][0]) for entry in found})
-    yield Check("host", ok=True, detail=f"{host} is {'an address' if addresses == [host] else ', '.join(addresses)}")
+    yield _ok("host", f"{host} is {'an address' if addresses == [host] else ', '.join(addresses)}")
     started = time.perf_counter()
     try:
         async with _api(settings) as api:
@@ -244,17 +259,17 @@ async def _way(settings: Settings) -> AsyncIterator[Check]:
         detail = error.message.removesuffix(". Nothing was sent")
         if isinstance(error, TimedOut):
             detail = f"No connection to {settings.base_url} within {duration(PATIENCE_SECONDS)}"
-        mend = f"Check {variable}: is anything there? A firewall may be in the way; proxies are not used."
+        fix = f"Check {variable}: is anything there? A firewall may be in the way; proxies are not used."
         if "certificate" in detail.lower():
-            mend = (
+            fix = (
                 f"Check {variable}. If a proxy of your organization reads TLS, set SSL_CERT_FILE to its certificate "
                 "authority; else somebody is in between, and nothing should be sent."
             )
-        yield Check("connection", ok=False, detail=detail, mend=mend)
+        yield _error("connection", detail, fix)
         return
     how = "TLS, certificate verified" if url.scheme == "https" else "plain, on this machine"
     milliseconds = (time.perf_counter() - started) * 1000
-    yield Check("connection", ok=True, detail=f"port {port} answers in {milliseconds:.0f} ms ({how})")
+    yield _ok("connection", f"port {port} answers in {milliseconds:.0f} ms ({how})")
 
 
 async def _question(settings: Settings) -> AsyncIterator[Check]:
@@ -266,19 +281,19 @@ async def _question(settings: Settings) -> AsyncIterator[Check]:
         except NotFound:
             detail = f"The credentials are accepted: {RESERVED} is not found, as it should be"
         except Unauthorized as error:
-            mend = _about_credentials(settings.platform, swapped=await _accepted_if_swapped(settings))
-            yield Check("platform", ok=False, detail=f"The credentials are refused: {error.message}", mend=mend)
+            fix = _about_credentials(settings.platform, swapped=await _accepted_if_swapped(settings))
+            yield _error("platform", f"The credentials are refused: {error.message}", fix)
             return
         except ToolError as error:
             detail = f"{error.code}: {error.message}"
-            yield Check("platform", ok=False, detail=detail, mend=_about_trouble(error, settings.platform))
+            yield _error("platform", detail, _about_trouble(error, settings.platform))
             return
         answer = api.last
         if answer is None or not _speaks(answer.body):
             detail = f"{settings.base_url} answers {answer.status if answer else ''}, but not as {settings.platform.title} does"
-            yield Check("platform", ok=False, detail=detail, mend=_about_address(settings.platform))
+            yield _error("platform", detail, _about_address(settings.platform))
             return
-        yield Check("platform", ok=True, detail=detail)
+        yield _ok("platform", detail)
         if answer.date:
             yield _clock(answer.date)
 
@@ -339,11 +354,11 @@ def _clock(date: str) -> Check:
     try:
         skew = time.time() - parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError):
-        return Check("clock", ok=True, detail="The platform does not say what time it is")
+        return _ok("clock", "The platform does not say what time it is")
     if abs(skew) > SKEW_SECONDS:
         detail = f"This machine's clock is {duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the platform's"
-        return Check("clock", ok=False, detail=detail, mend="Set it: certificates and the journal's days depend on it.")
-    return Check("clock", ok=True, detail=f"within {duration(max(1, round(abs(skew))))} of the platform's")
+        return _error("clock", detail, "Set it: certificates and the journal's days depend on it.")
+    return _ok("clock", f"within {duration(max(1, round(abs(skew))))} of the platform's")
 
 
 # --- this machine -----------------------------------------------------------------------------------------------------
@@ -354,12 +369,12 @@ def _journal(settings: Settings) -> Check:
 
     place = settings.options.journal or default_place()
     if place == MEMORY:
-        return Check("journal", ok=True, detail="in memory: what is unresolved at a crash is forgotten")
+        return _ok("journal", "in memory: what is unresolved at a crash is forgotten")
     if why := problem(place):
         what = "Move it away" if "no journal" in why else "Make it writable for this user, and restore what is missing"
-        mend = f"{what}, or choose another place with --journal (PHONE_NUMBER_MCP_JOURNAL)."
-        return Check("journal", ok=False, detail=why, mend=mend)
-    return Check("journal", ok=True, detail=f"{Path(place).expanduser()} can be written")
+        fix = f"{what}, or choose another place with --journal (PHONE_NUMBER_MCP_JOURNAL)."
+        return _error("journal", why, fix)
+    return _ok("journal", f"{Path(place).expanduser()} can be written")
 
 
 @dataclass(frozen=True)
@@ -388,7 +403,9 @@ class _Entry:
     def credentials(self, platform: Platform) -> dict[str, str]:
         """Return the credentials that stand in it as they are."""
         return {
-            name: self.env[name] for name in platform.credentials if name in self.env and not unfilled(name, self.env)
+            name: self.env[name]
+            for name in platform.credentials
+            if self.env.get(name, "").strip() and not is_placeholder(self.env[name])
         }
 
 
@@ -474,44 +491,41 @@ def _client(entry: _Entry) -> Check:
     name = f"client {entry.client}"
     if entry.value is None:
         detail = f"{entry.path} cannot be read: {entry.problem}"
-        return Check(name, ok=False, detail=detail, mend=f"Mend it: {title} cannot read it either.")
-    seen = Check(name, ok=True, detail=f'{entry.path} has "{entry.name}"')
+        return _error(name, detail, f"Correct it: {title} cannot read it either.")
+    seen = _ok(name, f'{entry.path} has "{entry.name}"')
     program = entry.value.get("command")
     arguments = [str(argument) for argument in _arguments(entry.value)]
     if not isinstance(program, str) or shutil.which(program) is None:
         here = " ".join((found := command())[1])
-        mend = f"Put {found[0]} there" + (f", and {here} before its other arguments." if here else ".")
-        return replace(seen, ok=False, detail=f"{seen.detail}, whose command is not there: {program}", mend=mend)
+        fix = f"Put {found[0]} there" + (f", and {here} before its other arguments." if here else ".")
+        return _error(name, f"{seen.detail}, whose command is not there: {program}", fix)
     if not any(_PROGRAM.search(word) for word in (program, *arguments)):
         return replace(seen, detail=f"{seen.detail}; that {program} starts this server was not checked")
-    if (problem := _would_not_start(entry, arguments)) is not None:
-        return replace(
-            seen, ok=False, detail=f"{seen.detail}, with which the server does not start: {problem[0]}", mend=problem[1]
-        )
-    return seen
+    return _as_it_runs(entry, arguments, seen)
 
 
-def _would_not_start(entry: _Entry, arguments: list[str]) -> tuple[str, str] | None:
-    """Return what is wrong with an entry's arguments and variables, and the mend; None if the server would start and work."""
+def _as_it_runs(entry: _Entry, arguments: list[str], seen: Check) -> Check:
+    """Return what is wrong with an entry's arguments and variables, or `seen`."""
     from phone_number_mcp.cli import given  # noqa: PLC0415
 
     own = arguments[2:] if arguments[:2] == ["-m", "phone_number_mcp"] else arguments
+    no_start = f"{seen.detail}, with which the server does not start: "
     try:
         options = given(own)
     except ValueError as error:
-        return str(error), "Correct its arguments."
-    platform = _chosen(options, entry.env)
+        return _error(seen.name, no_start + str(error), "Correct its arguments.")
+    platform = examine_settings(options, entry.env)[0].platform
     literal = {name: value for name, value in entry.env.items() if not entry.resolves(platform, name)}
-    if holding := [name for name in platform.credentials if unfilled(name, literal)]:
-        forms = "Put the values themselves there, or the form of reference that `phone-number-mcp install` shows."
-        return (
-            f"{' and '.join(holding)} {'hold' if len(holding) > 1 else 'holds'} a placeholder that nobody fills in",
-            forms,
-        )
-    try:
-        settings = read(options, literal)
-    except ConfigurationError as error:
-        check = _fault(error.faults[0])
-        return check.detail, check.mend or ""
+    settings, faults = examine_settings(options, literal)
+    if faults:
+        check = _fault(faults[0])
+        return _error(seen.name, no_start + check.detail, check.fix or "")
+    if found := list(settings.placeholders.values()):
+        held = f"{' and '.join(found)} {'hold placeholders' if len(found) > 1 else 'holds a placeholder'}"
+        named = f" --name {entry.name}" if entry.name != "phone-number" else ""
+        fix = f"Put the values there, or run `phone-number-mcp install {entry.client}{named} --write --with-secrets`."
+        return _error(seen.name, f"{seen.detail}: {held}, so its calls answer not_configured", fix)
     wrong = next((check for check in _forms(settings) if not check.ok), None)
-    return (wrong.detail, wrong.mend or "") if wrong and not settings.options.sandbox else None
+    if wrong and not settings.options.sandbox:
+        return _error(seen.name, f"{seen.detail}: {wrong.detail}", wrong.fix or "")
+    return seen
