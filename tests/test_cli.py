@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -32,8 +33,25 @@ def test_help_names_every_option_and_every_command() -> None:
     shown = run("--help").stdout
     for option in Options.model_fields:
         assert f"--{option.replace('_', '-')}" in shown
-    assert "demo" in shown
-    assert "sandbox" in shown
+    for name in ("http", "doctor", "demo", "install", "uninstall", "journal", "sandbox"):
+        assert re.search(rf"^    {name} ", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [[], ["journal"]])
+def test_the_list_of_commands_has_no_blank_row(words: list[str]) -> None:
+    _, _, listed = run(*words, "--help").stdout.partition("\ncommands:\n")
+    rows, _, _ = listed.partition("\n\nEach option")
+    assert "    " in rows
+    assert [row for row in rows.splitlines() if row and not row.strip()] == []
+    assert "COMMAND" in rows
+
+
+@pytest.mark.parametrize("words", [["doctor", "--json"], ["install", "cursor"], ["uninstall", "cursor"]])
+@pytest.mark.parametrize("first", [True, False])
+def test_the_servers_options_are_read_before_and_after_the_command(words: list[str], first: bool) -> None:
+    wrong = ["--timeout", "soon"]
+    done = run(*wrong, *words) if first else run(*words, *wrong)
+    assert "--timeout: must be a number of seconds" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -50,7 +68,9 @@ def test_help_names_every_option_and_every_command() -> None:
         (["--timeout"], "argument --timeout: expected one argument"),
         (["sandbox", "--port", "sk_abcdef"], "argument --port"),
         (["sandbox", "--prot", "1"], "there is no option --prot. See phone-number-mcp sandbox --help"),
-        (["install", "cursor", "--read-only"], "go before the command: phone-number-mcp --read-only install. See"),
+        (["sandbox", "--read-only"], "sandbox does not take --read-only. See phone-number-mcp sandbox --help"),
+        (["journal", "--sandbox"], "journal does not take --sandbox"),
+        (["uninstall", "cursor", "--with-secrets"], "there is no option --with-secrets"),
         (["sandbox", "--port", "70000"], "argument --port: must be a port, 0 to 65535"),
         (["demo", "--platform", "sk_abcdef"], "argument --platform: must be zudu or retell"),
         (["--tools", " , "], "--tools: names no tool"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mcp.server.lowlevel import Server
 
+    from phone_number_mcp.commands.install import Request
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.sanitize import Sanitizer
     from phone_number_mcp.settings import Settings
@@ -320,22 +321,30 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _install(arguments: argparse.Namespace) -> int:
-    from phone_number_mcp.commands.install import Request, run  # noqa: PLC0415
-    from phone_number_mcp.settings import Options  # noqa: PLC0415
+    from phone_number_mcp.commands.install import install  # noqa: PLC0415
 
-    # The server's options, wherever they stand: those before the command as well, so that no guard is lost.
-    given = {name: value for name in Options.model_fields if (value := getattr(arguments, name)) is not None}
-    request = Request(
+    return install(_request(arguments), os.environ)
+
+
+def _uninstall(arguments: argparse.Namespace) -> int:
+    from phone_number_mcp.commands.install import uninstall  # noqa: PLC0415
+
+    return uninstall(_request(arguments), os.environ)
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    from phone_number_mcp.commands.install import Request  # noqa: PLC0415
+
+    return Request(
         client=arguments.client,
-        options=given,
+        options=_given(arguments),
         name=arguments.name,
         path=arguments.path,
         project=arguments.project,
         write=arguments.write,
         force=arguments.force,
-        with_secrets=arguments.with_secrets,
+        with_secrets=getattr(arguments, "with_secrets", False),
     )
-    return run(request, os.environ)
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -365,7 +374,7 @@ class _Parser(argparse.ArgumentParser):
             if re.search("key|secret|token|password|credential", unknown[0], re.IGNORECASE):
                 message += ". Credentials are read from the environment, never from the command line"
         elif "unrecognized" in message and command and (late := [word for word in self._given if word in known]):
-            message = f"the server's own options go before the command: phone-number-mcp {late[0]} {command}"
+            message = f"{command} does not take {late[0]}"
         elif "unrecognized" in message or "invalid choice" in message:
             message = "there is no such command"
         else:
@@ -406,29 +415,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--platform", type=_platform, metavar="NAME", default=argparse.SUPPRESS, help=names)
     demo.set_defaults(run=_demo)
 
-    install = commands.add_parser(
-        "install",
-        help="print the entry for an MCP client's configuration, or write it there",
-        description="The server's own options go before the command, and into the entry: --read-only install cursor",
-        allow_abbrev=False,
-    )
-    clients = "claude-desktop, claude-code, cursor, vscode, windsurf or codex"
-    install.add_argument("client", type=_client, metavar="CLIENT", help=clients)
-    install.add_argument("--name", metavar="NAME", help="of the entry (default: phone-number)")
-    install.add_argument("--platform", type=_platform, metavar="NAME", default=argparse.SUPPRESS, help=names)
-    install.add_argument(
-        "--sandbox", action="store_const", const="true", default=argparse.SUPPRESS, help="nothing is real"
-    )
-    where = install.add_mutually_exclusive_group()
-    where.add_argument("--path", metavar="FILE", help="another file than the user's own")
-    where.add_argument("--project", action="store_true", help="the file of the project in this directory")
-    install.add_argument("--write", action="store_true", help="put the entry into the file; a backup is kept")
-    install.add_argument("--force", action="store_true", help="replace an entry of that name that says something else")
-    install.add_argument(
-        "--with-secrets", action="store_true", help="write this environment's credentials into the file, in clear text"
-    )
-    install.set_defaults(run=_install)
-
+    _add_install(commands)
     _add_journal(commands)
 
     sandbox = commands.add_parser("sandbox", help="serve the simulated platforms over HTTP", allow_abbrev=False)
@@ -436,6 +423,50 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.set_defaults(run=_serve_sandbox)
     parser.commands = list(commands.choices)
     return parser
+
+
+def _add_install(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """Add `install` and `uninstall`."""
+    install = commands.add_parser(
+        "install",
+        help="print the entry for an MCP client's configuration, or write it there",
+        description="The server's options get into the entry.",
+        allow_abbrev=False,
+    )
+    uninstall = commands.add_parser(
+        "uninstall",
+        help="print the entry that would be removed from an MCP client's configuration, or remove it",
+        description="--platform and --sandbox choose the entry as they do for install.",
+        allow_abbrev=False,
+    )
+    clients = "claude-desktop, claude-code, cursor, vscode, windsurf or codex"
+    for each, write, force in (
+        (
+            install,
+            "put the entry into the file; a backup is kept",
+            "replace also an entry of that name that does not run this server, or a read-only file",
+        ),
+        (
+            uninstall,
+            "remove the entry from the file; a backup is kept",
+            "remove also an entry that does not run this server, or from a read-only file",
+        ),
+    ):
+        each.add_argument("client", type=_client, metavar="CLIENT", help=clients)
+        each.add_argument(
+            "--name", metavar="NAME", help="of the entry (default: phone-number, or phone-number-sandbox)"
+        )
+        where = each.add_mutually_exclusive_group()
+        where.add_argument("--path", metavar="FILE", help="another file than the user's own")
+        where.add_argument("--project", action="store_true", help="the file of the project in this directory")
+        each.add_argument("--write", action="store_true", help=write)
+        each.add_argument("--force", action="store_true", help=force)
+        _add_options(each, default=argparse.SUPPRESS)
+    install.add_argument(
+        "--with-secrets", action="store_true", help="write this environment's credentials into the file, in clear text"
+    )
+    install.set_defaults(run=_install)
+    uninstall.set_defaults(run=_uninstall)
 
 
 def _add_journal(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomlkit
 from mcp import Client as MCPClient
 from mcp.client.stdio import StdioServerParameters
 
 from phone_number_mcp.commands import install, jsonc
-from phone_number_mcp.commands.install import CLIENTS, Entry, InstallError, System, merge, place
+from phone_number_mcp.commands.install import CLIENTS, Entry, InstallError, System, find, merge, place
 from phone_number_mcp.platforms import load
 from phone_number_mcp.settings import read
 from support.edits import only_put_in
@@ -41,10 +42,14 @@ def home(tmp_path: Path) -> Path:
 
 
 def run(
-    home: Path, *options: str, env: dict[str, str] | None = None, before: Callable[[], None] | None = None
+    home: Path,
+    *options: str,
+    env: dict[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+    name: str = "install",
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command("install", *options),
+        command(name, *options),
         capture_output=True,
         encoding="utf-8",
         env={"HOME": str(home)} | (env or {}),
@@ -223,6 +228,21 @@ def test_a_sandbox_needs_no_credentials(client: str, home: Path) -> None:
     assert "ZUDU" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["--sandbox"], "phone-number-sandbox"),
+        (["--sandbox", "--platform", "retell"], "phone-number-retell-sandbox"),
+        (["--sandbox", "--name", "mine"], "mine"),
+    ],
+)
+def test_the_sandbox_does_not_replace_the_real_one(options: list[str], name: str, home: Path) -> None:
+    for words in (["--platform", "retell"], [], options):
+        assert run(home, "cursor", "--write", *words).returncode == 0
+    servers = content((home / ".cursor/mcp.json").read_text())["mcpServers"]
+    assert servers.keys() == {"phone-number-retell", "phone-number", name}
+
+
 def test_retell_has_a_name_and_a_credential_of_its_own(home: Path) -> None:
     done = run(home, "cursor", "--platform", "retell")
     entry = json.loads(done.stdout)["mcpServers"]["phone-number-retell"]
@@ -230,14 +250,21 @@ def test_retell_has_a_name_and_a_credential_of_its_own(home: Path) -> None:
     assert entry["env"] == {"RETELL_API_KEY": "${env:RETELL_API_KEY}"}
 
 
-def test_the_servers_options_before_the_command_get_into_the_entry(home: Path) -> None:
+OPTIONS = ["--read-only", "--max-creates", "2", "--platform", "retell"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [*OPTIONS, "install", "claude-code"],
+        ["install", "claude-code", *OPTIONS],
+        ["install", *OPTIONS, "claude-code"],
+        [*OPTIONS[:1], "install", "claude-code", *OPTIONS[1:]],
+    ],
+)
+def test_the_servers_options_before_and_after_the_command_get_into_the_entry(words: list[str], home: Path) -> None:
     done = subprocess.run(
-        command("--read-only", "--max-creates", "2", "--platform", "retell", "install", "claude-code"),
-        capture_output=True,
-        text=True,
-        env={"HOME": str(home)},
-        timeout=60,
-        check=True,
+        command(*words), capture_output=True, text=True, env={"HOME": str(home)}, timeout=60, check=True
     )
     entry = json.loads(done.stdout)["mcpServers"]["phone-number-retell"]
     assert entry["args"] == ["--platform", "retell", "--read-only", "--max-creates", "2"]
@@ -282,7 +309,7 @@ def test_without_an_executable_it_is_python_and_the_module(home: Path) -> None:
         timeout=60,
         check=True,
     )
-    entry = json.loads(done.stdout)["mcpServers"]["phone-number"]
+    entry = json.loads(done.stdout)["mcpServers"]["phone-number-sandbox"]
     assert entry["command"] == str(bare)
     assert entry["args"] == ["-m", "phone_number_mcp", "--sandbox"]
 
@@ -358,7 +385,7 @@ def test_a_home_that_may_not_be_searched_is_an_error_of_one_line(home: Path) -> 
         (["claude-desktop", "--project"], "--project: Claude Desktop has no file in a project"),
         (["cursor", "--with-secrets"], "--with-secrets: goes with --write only"),
         (["cursor", "--with-secrets", "--write"], "--with-secrets: ZUDU_API_KEY and ZUDU_API_SECRET are not set"),
-        (["cursor", "--platform", "sk_abc"], "argument --platform: must be zudu or retell"),
+        (["cursor", "--platform", "sk_abc"], "--platform: must be zudu or retell"),
         (["cursor", "--api-key", "sk_abc"], "there is no option --api-key"),
     ],
 )
@@ -521,9 +548,21 @@ def test_servers_are_made_where_there_are_none_or_are_written_in_one_line(before
         ("codex", "a = 1\na = 2\n", "it is not valid TOML"),
         ("codex", "mcp_servers = 1\n", 'its "mcp_servers" is not a table'),
         ("codex", "[[mcp_servers]]\n", 'its "mcp_servers" is not a table'),
-        ("codex", "[mcp_servers.phone-number]\n", "it has another entry"),
-        ("cursor", '{"mcpServers": {"phone-number": {"command": "mine"}}}', "it has another entry"),
-        ("cursor", '{"mcpServers": {"phone-number": null}}', "it has another entry"),
+        (
+            "codex",
+            "[mcp_servers.phone-number]\n",
+            "does not run phone-number-mcp: choose another name with --name, or replace it with --force",
+        ),
+        (
+            "cursor",
+            '{"mcpServers": {"phone-number": {"command": "mine"}}}',
+            "does not run phone-number-mcp: choose another name with --name, or replace it with --force",
+        ),
+        (
+            "cursor",
+            '{"mcpServers": {"phone-number": null}}',
+            "does not run phone-number-mcp: choose another name with --name, or replace it with --force",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_changed_safely_is_refused(client: str, before: str | bytes, words: str) -> None:
@@ -727,6 +766,242 @@ def test_force_replaces_an_entry_and_says_where_the_old_one_is(home: Path) -> No
     assert done.returncode == 0
     assert content(path.read_text())["mcpServers"]["phone-number"]["args"] == []
     assert "old" in (home / "mcp.json.1.bak").read_text()
+
+
+OURS: list[dict[str, Any]] = [
+    {"command": "phone-number-mcp"},
+    {"command": "/opt/venv/bin/phone-number-mcp", "args": ["--sandbox"]},
+    {"command": "C:\\Tools\\Phone-Number-MCP.EXE", "args": []},
+    {"command": "/usr/bin/python3", "args": ["-m", "phone_number_mcp", "--read-only"]},
+    {"command": "python", "args": ["-mphone_number_mcp"]},
+    {"command": "uvx", "args": ["phone-number-mcp@0.1.0"]},
+    {"command": "uvx", "args": ["--from", "git+https://git.example.com/me/phone-number-mcp.git", "phone-number-mcp"]},
+    {"command": "uv", "args": ["run", "--directory", "/src", "phone-number-mcp"]},
+    {"command": "pipx run phone-number-mcp==0.1.0"},
+    {"command": "docker", "args": ["run", "-i", "--rm", "ghcr.io/me/phone-number-mcp:latest"]},
+    {"command": "sh", "args": ["-c", "exec 'phone-number-mcp' --sandbox"]},
+]
+THEIRS: list[Any] = [
+    {"command": "mine"},
+    {"command": "/opt/phone-number-mcp/other"},
+    {"command": "my-phone-number-mcp"},
+    {"command": "phone-number-mcp-proxy"},
+    {"url": "https://example.com/phone-number-mcp"},
+    {"command": 7, "args": "phone-number-mcp"},
+    None,
+]
+
+
+@pytest.mark.parametrize("old", OURS)
+@pytest.mark.parametrize("client", ["cursor", "codex"])
+def test_our_own_entry_is_replaced_however_it_was_written(old: dict[str, Any], client: str) -> None:
+    document = {CLIENTS[client].key: {"phone-number": old, "other": {"command": "other"}}}
+    before = tomlkit.dumps(document) if client == "codex" else json.dumps(document)
+    (servers,) = content(merged(client, before)).values()
+    assert servers == {"phone-number": ENTRY, "other": {"command": "other"}}
+
+
+@pytest.mark.parametrize("old", THEIRS)
+def test_the_entry_of_somebody_else_needs_force(old: Any) -> None:
+    before = json.dumps({"mcpServers": {"phone-number": old}})
+    with pytest.raises(InstallError, match="--force"):
+        merged("cursor", before)
+    assert content(merged("cursor", before, force=True))["mcpServers"]["phone-number"] == ENTRY
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_running_it_again_with_other_options_replaces_our_entry_and_names_the_guards_that_are_gone(
+    client: str, home: Path
+) -> None:
+    assert run(home, client, "--write", "--read-only", "--max-creates", "2").returncode == 0
+    done = run(home, client, "--write", "--max-creates", "3")
+    assert (done.returncode, done.stdout) == (0, "")
+    path = home / PLACES[client, install.system()]
+    assert content(path.read_text())[CLIENTS[client].key]["phone-number"]["args"] == ["--max-creates", "3"]
+    assert "It had --read-only, which the new one does not have." in done.stderr
+    assert "--read-only" in Path(f"{path}.1.bak").read_text()
+
+
+def test_with_secrets_works_after_a_first_write_as_its_message_says(home: Path) -> None:
+    first = run(home, "claude-desktop", "--write")
+    assert "run again with --write --with-secrets" in first.stderr
+    again = run(home, "claude-desktop", "--write", "--with-secrets", env=CREDENTIALS)
+    assert again.returncode == 0, again.stderr
+    path = home / PLACES["claude-desktop", install.system()]
+    assert content(path.read_text())["mcpServers"]["phone-number"]["env"] == CREDENTIALS
+
+
+def test_credentials_that_took_the_place_of_placeholders_stay_when_options_change(home: Path) -> None:
+    assert run(home, "claude-desktop", "--write", "--with-secrets", env=CREDENTIALS).returncode == 0
+    assert run(home, "claude-desktop", "--write", "--read-only").returncode == 0
+    entry = content((home / PLACES["claude-desktop", install.system()]).read_text())["mcpServers"]["phone-number"]
+    assert (entry["args"], entry["env"]) == (["--read-only"], CREDENTIALS)
+
+
+@pytest.mark.parametrize("name", ["install", "uninstall"])
+def test_a_file_that_its_owner_made_read_only_needs_force(name: str, home: Path) -> None:
+    path = home / "mcp.json"
+    assert run(home, "cursor", "--path", "mcp.json", "--write").returncode == 0
+    path.chmod(0o444)
+    held = files(home)
+    words = ["cursor", "--path", "mcp.json", "--write", *(["--read-only"] if name == "install" else [])]
+    refused = run(home, *words, name=name)
+    assert refused.returncode == 1
+    assert "its mode 0444: make it writable, or replace it with --force" in refused.stderr
+    assert files(home) == held
+    assert run(home, *words, "--force", name=name).returncode == 0
+    assert files(home) != held
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
+# --- uninstall --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("client", "before"),
+    [
+        ("vscode", VSCODE),
+        ("vscode", '{ "servers": { "a": { "command": "a" } }, "inputs": [] }'),
+        ("cursor", CURSOR),
+        ("windsurf", VSCODE.replace("servers", "mcpServers")),
+        ("claude-code", '{"mcpServers":{"a":{}},"more":1}\n'),
+        ("claude-desktop", '{\n  "mcpServers": {\n    "a": {\n      "command": "a"\n    }\n  }\n}\n'),
+        ("codex", CODEX),
+    ],
+)
+@pytest.mark.parametrize("eol", ["\n", "\r\n"])
+def test_what_install_put_in_uninstall_takes_out_byte_for_byte(client: str, before: str, eol: str, home: Path) -> None:
+    path = home / "file"
+    path.write_bytes(before.replace("\n", eol).encode())
+    held = path.read_bytes()
+    assert run(home, client, "--path", "file", "--write").returncode == 0
+    after = path.read_bytes()
+    shown = run(home, client, "--path", "file", name="uninstall")
+    assert shown.returncode == 0
+    assert content(shown.stdout)[CLIENTS[client].key].keys() == {"phone-number"}
+    assert "run again with --write" in shown.stderr
+    assert path.read_bytes() == after
+    done = run(home, client, "--path", "file", "--write", name="uninstall")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert path.read_bytes() == held
+    assert (home / "file.2.bak").read_bytes() == after
+    assert "file.2.bak" in done.stderr
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_uninstall_finds_the_entry_where_install_puts_it(client: str, home: Path) -> None:
+    for words in (["--sandbox"], ["--platform", "retell"], ["--name", "mine"], []):
+        assert run(home, client, "--write", *words).returncode == 0
+    path = home / PLACES[client, install.system()]
+    left = ["phone-number-sandbox", "phone-number-retell", "mine", "phone-number"]
+    for words in (["--sandbox"], ["--platform", "retell"], ["--name", "mine"], []):
+        assert run(home, client, "--write", *words, name="uninstall").returncode == 0
+        left.pop(0)
+        assert list(content(path.read_text()).get(CLIENTS[client].key, {})) == left
+    if client == "vscode":
+        assert content(path.read_text())["inputs"] == []
+
+
+def test_uninstall_takes_it_out_of_a_project(home: Path) -> None:
+    for name in ("install", "uninstall"):
+        assert run(home, "cursor", "--project", "--write", name=name).returncode == 0
+    assert content((home / ".cursor/mcp.json").read_text()) == {"mcpServers": {}}
+
+
+def test_what_another_server_asks_for_stays(home: Path) -> None:
+    for name in ("one", "two"):
+        assert run(home, "vscode", "--path", "mcp.json", "--write", "--name", name).returncode == 0
+    assert run(home, "vscode", "--path", "mcp.json", "--write", "--name", "one", name="uninstall").returncode == 0
+    document = content((home / "mcp.json").read_text())
+    assert [each["id"] for each in document["inputs"]] == ["zudu-api-key", "zudu-api-secret"]
+    assert document["servers"].keys() == {"two"}
+
+
+@pytest.mark.parametrize(
+    ("client", "before", "after"),
+    [
+        (
+            "cursor",
+            '{"mcpServers": {\n  "phone-number": {"command": "phone-number-mcp"}, // ours\n  // of b\n  "b": {} // b\n}}',
+            '{"mcpServers": {\n  // of b\n  "b": {} // b\n}}',
+        ),
+        (
+            "cursor",
+            '{"mcpServers": {"a": {}, /* of it, */ "phone-number": {"command": "phone-number-mcp"}, /* b */ "b": {}}}',
+            '{"mcpServers": {"a": {}, /* of it, */ /* b */ "b": {}}}',
+        ),
+        (
+            "codex",
+            (
+                '[a]\nx = 1\n\n[mcp_servers."phone-number"]\n# how\ncommand = "phone-number-mcp"\n\n'
+                '[mcp_servers.phone-number.env]\nA = """\n[b]\n"""\n\n# of b\n[b]\ny = 1\n'
+            ),
+            "[a]\nx = 1\n\n# of b\n[b]\ny = 1\n",
+        ),
+        (
+            "codex",
+            '[mcp_servers.phone-number]\ncommand = "phone-number-mcp"\nargs = [\n  "--read-only",\n]\n\n# of b\n[b]\ny = 1\n',
+            "# of b\n[b]\ny = 1\n",
+        ),
+        (
+            "codex",
+            '[mcp_servers]\nphone-number = { command = "phone-number-mcp" }\nz = { command = "z" } # kept\n',
+            '[mcp_servers]\nz = { command = "z" } # kept\n',
+        ),
+    ],
+)
+def test_comments_and_other_entries_stay(client: str, before: str, after: str) -> None:
+    without = find(before.encode(), "phone-number", CLIENTS[client]).without.decode()
+    assert without.lstrip("\n") == after
+    rest = content(before)
+    del rest[CLIENTS[client].key]["phone-number"]
+    found = content(without)
+    assert found == rest or (not rest.pop(CLIENTS[client].key) and found == rest)
+    for comment in ("of b", "kept", "of it"):
+        assert (comment in without) == (comment in before)
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (None, "is not there, so it has no entry to remove"),
+        ("{}", 'has no entry "phone-number"'),
+        ("", 'has no entry "phone-number"'),
+        ('{"mcpServers": {"a": {"command": "a"}}}', 'has no entry "phone-number"'),
+        ('{"mcpServers": {"b": {"command": "phone-number-mcp"}}}', 'this server\'s are "b": choose one with --name'),
+        ('{"mcpServers": {"phone-number": {"command": "mine"}}}', "does not run phone-number-mcp"),
+        ('{"mcpServers": {', "it is not valid"),
+    ],
+)
+@pytest.mark.parametrize("write", [[], ["--write"]])
+def test_what_cannot_be_removed_is_said_and_left(before: str | None, words: str, write: list[str], home: Path) -> None:
+    if before is not None:
+        (home / "mcp.json").write_text(before)
+    held = files(home)
+    done = run(home, "cursor", "--path", "mcp.json", *write, name="uninstall")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert files(home) == held
+
+
+def test_with_force_the_entry_of_somebody_else_is_removed(home: Path) -> None:
+    (home / "mcp.json").write_text('{"mcpServers": {"phone-number": {"command": "mine"}}}')
+    assert run(home, "cursor", "--path", "mcp.json", "--write", "--force", name="uninstall").returncode == 0
+    assert content((home / "mcp.json").read_text()) == {"mcpServers": {}}
+
+
+def test_what_would_be_removed_is_shown_without_credentials(home: Path) -> None:
+    assert run(home, "claude-desktop", "--write", "--with-secrets", env=CREDENTIALS).returncode == 0
+    path = home / PLACES["claude-desktop", install.system()]
+    document = content(path.read_text())
+    document["mcpServers"]["phone-number"]["args"] = ["-e", f"ZUDU_API_KEY={KEY}"]
+    path.write_text(json.dumps(document))
+    done = run(home, "claude-desktop", name="uninstall")
+    assert done.returncode == 0
+    assert "ZUDU_API_SECRET" in done.stdout
+    for secret in (KEY, SECRET):
+        assert secret not in done.stdout + done.stderr
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------

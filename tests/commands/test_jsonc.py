@@ -192,3 +192,21 @@ def test_a_key_that_is_there_twice_is_nobodys() -> None:
 def test_what_goes_in_is_written_as_the_rest_is(before: str, after: str) -> None:
     root = parsed(before)
     assert jsonc.insert(before, root, root, "n", [1]) == after
+
+
+@given(st.dictionaries(st.text(), values, min_size=1, max_size=4), st.data())
+def test_a_member_that_is_removed_is_gone_and_the_comments_between_others_stay(
+    document: dict[str, Any], data: st.DataObject
+) -> None:
+    key = data.draw(st.sampled_from(list(document)))
+    gap = st.sampled_from(["", " ", "\n", "\r\n  ", "/* , */", "// , }\n", "\n// x\n", "/* a */ // b\n\t"])
+    text = "{"
+    for place, (name, value) in enumerate(document.items()):
+        comma = "," if place else ""
+        text += f"{data.draw(gap)}{comma}{data.draw(gap)}{json.dumps(name)}{data.draw(gap)}:{json.dumps(value)}"
+    text += data.draw(gap) + data.draw(st.sampled_from(["", ","])) + data.draw(gap) + "}"
+    root = jsonc.parse(text, comments=True)
+    assert root is not None
+    after = jsonc.parse(jsonc.remove(text, root, list(document).index(key)), comments=True)
+    assert after is not None
+    assert after.value == {name: value for name, value in document.items() if name != key}

@@ -464,12 +464,13 @@ def _servers(path: Path, client: Client) -> dict[str, Any]:
 
 def _is_ours(name: str, entry: Any) -> bool:
     """Whether an entry is for this server: by its command, or, where that is wrong, by its name or its variables."""
+    from phone_number_mcp.commands.install import is_ours  # noqa: PLC0415  (needed here alone)
+
     if not isinstance(entry, dict):
         return False
-    words = [word for word in [entry.get("command"), *_arguments(entry)] if isinstance(word, str)]
     variables = {credential for each in PLATFORMS for credential in load(each).credentials}
     return (
-        any(_PROGRAM.search(word) for word in words)
+        is_ours(entry)
         or name.startswith("phone-number")
         or (isinstance(env := entry.get("env"), dict) and bool(variables & env.keys()))
     )
@@ -508,7 +509,8 @@ def _as_it_runs(entry: _Entry, arguments: list[str], seen: Check) -> Check:
     """Return what is wrong with an entry's arguments and variables, or `seen`."""
     from phone_number_mcp.cli import given  # noqa: PLC0415
 
-    own = arguments[2:] if arguments[:2] == ["-m", "phone_number_mcp"] else arguments
+    place = next((place for place, word in enumerate(arguments) if _PROGRAM.search(word)), -1)  # of `-m` or uvx, say
+    own = arguments[place + 1 :]
     no_start = f"{seen.detail}, with which the server does not start: "
     try:
         options = given(own)

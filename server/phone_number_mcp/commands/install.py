@@ -1,4 +1,5 @@
-"""`phone-number-mcp install CLIENT`: the entry with which an MCP client starts this server, printed or put into its file.
+"""`phone-number-mcp install CLIENT` and `uninstall CLIENT`: the entry with which an MCP client starts this server, printed, put
+into its file or removed from it.
 
 A client is data: a row of `CLIENTS` says where its file is, which form an entry has, and how credentials get to the server
 without being written down. The file is other people's: everything else in it stays as it is, and it is never half written.
@@ -21,7 +22,7 @@ from typing import Any, Literal
 
 from phone_number_mcp.commands import jsonc
 from phone_number_mcp.platforms import PLATFORMS, Platform, load
-from phone_number_mcp.settings import ConfigurationError, Options, read
+from phone_number_mcp.settings import ConfigurationError, Options, is_placeholder, read
 
 System = Literal["linux", "macos", "windows"]
 
@@ -135,7 +136,7 @@ def _written_by_hand(client: str) -> Callable[[Platform], Wiring]:
         return Wiring(
             {"env": env},
             f"{client} reads no environment variables: put {names} into the file in place of the placeholders, "
-            "or have --write --with-secrets do it from this environment.",
+            "or run again with --write --with-secrets to copy them from this environment.",
         )
 
     return wire
@@ -338,6 +339,18 @@ def command() -> tuple[str, list[str]]:
     return sys.executable, ["-m", "phone_number_mcp"]
 
 
+_PROGRAM = re.compile(r"""(^|[/\\'"])(-m)?phone[-_]number[-_]mcp(\.exe|\.git)?(['"]|$|[@=:\[])""", re.IGNORECASE)
+
+
+def is_ours(entry: Any) -> bool:
+    """Return whether an entry runs this server, however it was written: by its path, `-m`, uvx, a container or a shell."""
+    if not isinstance(entry, dict):
+        return False
+    arguments = entry.get("args")
+    words = [entry.get("command"), *(arguments if isinstance(arguments, list) else [])]
+    return any(_PROGRAM.search(part) for word in words if isinstance(word, str) for part in word.split())
+
+
 def is_temporary(program: str) -> bool:
     """Tell whether a command is where things are cleared away: uvx and `pipx run` make environments in a cache."""
     caches = {".cache", "cache", "caches", "archive-v0", "builds-v0"}
@@ -407,10 +420,33 @@ def merge(content: bytes, entry: Entry, client: Client, *, force: bool) -> bytes
     return None if changed == text else _encoded(changed)
 
 
-def _other(entry: Entry, client: Client) -> InstallError:
+def _other(name: str, client: Client, do: str) -> InstallError:
     return InstallError(
-        f'it has another entry "{entry.name}" under {client.key}: choose another name with --name, or replace it with --force'
+        f'its entry "{name}" under {client.key} does not run {COMMAND}: choose another name with --name, or {do} it with --force'
     )
+
+
+def _replaced(old: Any, entry: Entry, client: Client, force: bool) -> dict[str, Any]:  # noqa: FBT001  (passed on)
+    """Return what takes the place of an entry: credentials that a person put in place of placeholders stay.
+
+    Raises:
+        InstallError: The old entry is somebody else's.
+    """
+    new = dict(entry.value)
+    if not is_ours(old):
+        if not force:
+            raise _other(entry.name, client, "replace")
+        return new
+    env, before = new.get("env", {}), old.get("env")
+    if isinstance(before, dict):
+        kept = {
+            name: before[name]
+            for name, value in env.items()
+            if is_placeholder(value) and value.startswith("<") and isinstance(before.get(name), str)
+        }
+        if kept:
+            new["env"] = {**env, **kept}
+    return new
 
 
 def _merge_json(text: str, entry: Entry, client: Client, force: bool) -> str:  # noqa: FBT001  (one of two of a kind)
@@ -427,7 +463,9 @@ def _merge_json(text: str, entry: Entry, client: Client, force: bool) -> str:  #
         after = jsonc.parse(changed, comments=comments)
     except jsonc.InvalidJSON as error:
         raise InstallError(f"it is not valid: {error}") from None
-    expected = {**root.value, entry.key: {**root.value.get(entry.key, {}), entry.name: dict(entry.value)}}
+    servers = root.value.get(entry.key, {})
+    value = _replaced(servers[entry.name], entry, client, force) if entry.name in servers else dict(entry.value)
+    expected = {**root.value, entry.key: {**servers, entry.name: value}}
     if missing:
         expected["inputs"] = [*root.value.get("inputs", []), *missing]
     if after is None or after.value != expected:
@@ -447,11 +485,8 @@ def _with_entry(text: str, root: jsonc.Value, entry: Entry, client: Client, forc
     existing = servers.get(entry.name)
     if existing is None:
         return jsonc.insert(text, root, servers, entry.name, value)
-    if existing.value == value:
-        return text
-    if not force:
-        raise _other(entry, client)
-    return jsonc.replace(text, root, existing, value)
+    value = _replaced(existing.value, entry, client, force)
+    return text if existing.value == value else jsonc.replace(text, root, existing, value)
 
 
 def _missing_inputs(root: jsonc.Value, entry: Entry) -> list[dict[str, Any]]:
@@ -476,27 +511,15 @@ def _merge_toml(text: str, entry: Entry, client: Client, force: bool) -> str:  #
     import tomlkit  # noqa: PLC0415  (nobody else needs it)
     from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
 
-    mark, body = ("\ufeff", text[1:]) if text.startswith("\ufeff") else ("", text)
-    try:
-        document = tomllib.loads(body)
-    except tomllib.TOMLDecodeError as error:
-        # Its words name characters of the file, which may be of a secret: only the place is told.
-        where = re.search(r"\(at (.*)\)$", str(error))
-        raise InstallError(f"it is not valid TOML: {where[1] if where else 'it ends too early'}") from None
-    servers = document.get(entry.key, {})
-    if not isinstance(servers, dict):
-        raise InstallError(f'its "{entry.key}" is not a table')
+    mark, body, document, servers = _read_toml(text, entry.key)
     existing = servers.get(entry.name)
-    if existing == entry.value:
+    value = dict(entry.value) if existing is None else _replaced(existing, entry, client, force)
+    if existing == value:
         return text
-    if existing is not None and not force:
-        raise _other(entry, client)
-    expected = {**document, entry.key: {**servers, entry.name: dict(entry.value)}}
+    expected = {**document, entry.key: {**servers, entry.name: value}}
 
     def is_right(candidate: str) -> bool:
-        with suppress(tomllib.TOMLDecodeError):
-            return tomllib.loads(candidate) == expected
-        return False
+        return _says(candidate, expected)
 
     eol = "\r\n" if "\r\n" in body else "\n"
     table = tomlkit.dumps(entry.document()).replace("\n", eol)
@@ -506,7 +529,7 @@ def _merge_toml(text: str, entry: Entry, client: Client, force: bool) -> str:  #
         return mark + body + gap + table
     try:
         edited = tomlkit.parse(body)
-        edited[entry.key][entry.name] = dict(entry.value)  # a table, as tomllib has just said
+        edited[entry.key][entry.name] = value  # a table, as tomllib has just said
         changed = tomlkit.dumps(edited)
     except TOMLKitError:
         changed = ""
@@ -517,12 +540,169 @@ def _merge_toml(text: str, entry: Entry, client: Client, force: bool) -> str:  #
     return mark + changed
 
 
+def _read_toml(text: str, key: str) -> tuple[str, str, dict[str, Any], dict[str, Any]]:
+    """Return a document's byte order mark, its text without it, what that says, and the servers in it."""
+    mark, body = ("\ufeff", text[1:]) if text.startswith("\ufeff") else ("", text)
+    try:
+        document = tomllib.loads(body)
+    except tomllib.TOMLDecodeError as error:
+        # Its words name characters of the file, which may be of a secret: only the place is told.
+        where = re.search(r"\(at (.*)\)$", str(error))
+        raise InstallError(f"it is not valid TOML: {where[1] if where else 'it ends too early'}") from None
+    servers = document.get(key, {})
+    if not isinstance(servers, dict):
+        raise InstallError(f'its "{key}" is not a table')
+    return mark, body, document, servers
+
+
+def _says(text: str, expected: Mapping[str, Any]) -> bool:
+    """Return whether a text is TOML that says what is expected."""
+    with suppress(tomllib.TOMLDecodeError):
+        return tomllib.loads(text) == expected
+    return False
+
+
+# --- out of a file ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry in a client's file: what it is, and the file's content without it."""
+
+    value: Any
+    without: bytes
+
+
+def find(content: bytes, name: str, client: Client) -> Found:
+    """Return an entry, and a file's content without it and with everything else as it was.
+
+    What VS Code asks for goes too, if it is as `install` writes it and no other server uses it.
+
+    Raises:
+        InstallError: The content is not valid, or there is no such entry.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InstallError("it is not UTF-8 text") from None
+    value, changed = (_without_toml if client.format == "toml" else _without_json)(text, name, client)
+    return Found(value, _encoded(changed))
+
+
+def _absent(name: str, servers: Mapping[str, Any]) -> InstallError:
+    others = [f'"{other}"' for other, value in servers.items() if is_ours(value)]
+    hint = f"; this server's are {_and(others)}: choose one with --name" if others else ""
+    return InstallError(f'it has no entry "{name}"{hint}')
+
+
+def _unsafe() -> InstallError:
+    return InstallError("it is written in a way that cannot be changed safely: take the entry out by hand")
+
+
+def _without_json(text: str, name: str, client: Client) -> tuple[Any, str]:
+    comments = client.format == "jsonc"
+    try:
+        root = jsonc.parse(text, comments=comments)
+        servers = root.get(client.key) if root is not None and isinstance(root.value, dict) else None
+        if root is None or servers is None or not isinstance(servers.value, dict):
+            raise _absent(name, {})
+        entry = servers.get(name)
+        if entry is None:
+            raise _absent(name, servers.value)
+        changed = jsonc.remove(text, servers, [key for key, _start, _value in servers.members].index(name))
+        rest = {other: value for other, value in servers.value.items() if other != name}
+        expected = {**root.value, client.key: rest}
+        if isinstance(entry.value, dict):
+            changed, expected = _without_inputs(changed, expected, client)
+        after = jsonc.parse(changed, comments=comments)
+    except jsonc.InvalidJSON as error:
+        raise InstallError(f"it is not valid: {error}") from None
+    if after is None or after.value != expected:
+        raise _unsafe()
+    return entry.value, changed
+
+
+def _without_inputs(text: str, document: dict[str, Any], client: Client) -> tuple[str, dict[str, Any]]:
+    """Return a text and what it says without the questions that `install` added and that no server uses any more."""
+    ours = [dict(each) for name in PLATFORMS for each in client.wire(load(name)).inputs]
+    inputs = document.get("inputs")
+    if not isinstance(inputs, list):
+        return text, document
+    servers = str(document[client.key])
+    for each in [each for each in inputs if each in ours and f"${{input:{each['id']}}}" not in servers]:
+        root = jsonc.parse(text, comments=client.format == "jsonc")
+        container = root.get("inputs") if root else None
+        if container is None:
+            break
+        text = jsonc.remove(text, container, container.value.index(each))
+        document = {**document, "inputs": [other for other in document["inputs"] if other != each]}
+    return text, document
+
+
+def _without_toml(text: str, name: str, client: Client) -> tuple[Any, str]:
+    import tomlkit  # noqa: PLC0415  (nobody else needs it)
+    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
+
+    mark, body, document, servers = _read_toml(text, client.key)
+    if name not in servers:
+        raise _absent(name, servers)
+    rest = {other: value for other, value in servers.items() if other != name}
+    others = {key: value for key, value in document.items() if key != client.key}
+    right = [{**document, client.key: rest}] + ([] if rest else [others])
+    changed = _without_tables(body, client.key, name)
+    if not any(_says(changed, each) for each in right):  # it is no table under a heading of its own
+        try:
+            edited = tomlkit.parse(body)
+            del edited[client.key][name]  # a table, as tomllib has just said
+            changed = tomlkit.dumps(edited)
+        except TOMLKitError:
+            changed = ""
+        if not any(_says(changed, each) for each in right):
+            raise _unsafe()
+    return servers[name], mark + changed
+
+
+def _without_tables(body: str, key: str, name: str) -> str:
+    """Return a TOML text without a table and those in it; comments before the next table are about that, and stay."""
+    ours = re.compile(rf"""[ \t]*\[\s*["']?{re.escape(key)}["']?\s*\.\s*["']?{re.escape(name)}["']?\s*[.\]]""")
+    lines = body.splitlines(keepends=True)
+    headings = _headings(lines)
+    kept: list[str] = []
+    inside = False
+    for index, line in enumerate(lines):
+        if index in headings:
+            inside = ours.match(line) is not None
+        end = next((heading for heading in headings if heading > index), len(lines))
+        about_next = not any(each.strip() and not each.lstrip().startswith("#") for each in lines[index:end])
+        if not inside or about_next:
+            kept.append(line)
+        elif kept and not kept[-1].strip() and (index + 1 == len(lines) or not lines[index + 1].strip()):
+            kept.pop()  # of the blank lines around it one stays
+    return "".join(kept)
+
+
+def _headings(lines: Sequence[str]) -> list[int]:
+    """Return which lines of a TOML text are headings of tables: none within a string of several lines."""
+    found: list[int] = []
+    quotes = ""
+    for index, line in enumerate(lines):
+        if not quotes and _HEADING.match(line):
+            found.append(index)
+        for each in re.findall(r"\"{3}|'{3}", line):
+            quotes = each if not quotes else "" if each == quotes else quotes
+    return found
+
+
+_HEADING = re.compile(r"[ \t]*\[.*\]\s*(#.*)?$")
+
+
 @dataclass(frozen=True)
 class Written:
-    """What `write` did: whether it had to change the file, and where is what it held before, if it was there."""
+    """What was done: whether the file had to be changed, where its backup is, and what it held before, if it was there."""
 
     changed: bool
     backup: Path | None = None
+    before: bytes | None = None
 
 
 def write(path: Path, entry: Entry, client: Client, *, force: bool, secret: bool) -> Written:
@@ -532,18 +712,24 @@ def write(path: Path, entry: Entry, client: Client, *, force: bool, secret: bool
         path: The file; a symbolic link is followed. It and its directories are made if they do not exist.
         entry: What to put in.
         client: Whose file it is.
-        force: Replace an entry of that name that says something else.
+        force: Replace an entry of that name that does not run this server, and a file that may not be written.
         secret: The entry holds credentials: a new file is for its owner alone.
 
     Raises:
         InstallError: It was not done, and everything is as it was.
     """
+    return _edit(path, lambda before: merge(before, entry, client, force=force), force=force, secret=secret)
+
+
+def _edit(path: Path, change: Callable[[bytes], bytes | None], *, force: bool, secret: bool = False) -> Written:
     target = Path(os.path.realpath(path))
     try:
         before = _read(target)
-        after = merge(before or b"", entry, client, force=force)
+        after = change(before or b"")
         if after is None:
-            return Written(changed=False)
+            return Written(changed=False, before=before)
+        if before is not None and not force:
+            _check_writable(target)
         with ExitStack() as undo:
             for directory in reversed([parent for parent in target.parents if not parent.exists()]):
                 directory.mkdir()
@@ -560,7 +746,7 @@ def write(path: Path, entry: Entry, client: Client, *, force: bool, secret: bool
             _check_unchanged(target, before)
             new.replace(target)
             undo.pop_all()
-            return Written(changed=True, backup=backup)
+            return Written(changed=True, backup=backup, before=before)
     except OSError as error:
         raise InstallError(f"it cannot be read or written: {error.strerror or 'the system refuses'}") from None
 
@@ -573,6 +759,15 @@ def _read(path: Path) -> bytes | None:
     if not path.is_file():  # a pipe would keep us waiting
         raise InstallError("it is not a file")
     return path.read_bytes()
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a file that its owner made read-only. It would be replaced, and root may write anything: so look at its mode."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & stat.S_IWUSR or not os.access(path, os.W_OK):
+        raise InstallError(
+            f"it may not be written, by its mode {mode:04o}: make it writable, or replace it with --force"
+        )
 
 
 def _check_unchanged(path: Path, before: bytes | None) -> None:
@@ -635,27 +830,51 @@ class Request:
     with_secrets: bool = False
 
 
-def run(request: Request, environ: Mapping[str, str]) -> int:
-    """Do it, and return the exit status: 0 done, 1 it could not be done, 2 it was asked wrongly.
+def install(request: Request, environ: Mapping[str, str]) -> int:
+    """Print the entry, or put it into the file; return the exit status: 0 done, 1 it could not be done, 2 it was asked wrongly.
 
     Nothing but the configuration goes to stdout; what to do with it goes to stderr.
     """
+    return _carry_out("install", _install, request, environ)
+
+
+def uninstall(request: Request, environ: Mapping[str, str]) -> int:
+    """Print the entry that would be removed, without values of its variables, or remove it; return the exit status as above."""
+    return _carry_out("uninstall", _uninstall, request, environ)
+
+
+def _carry_out(
+    command: str, do: Callable[[Request, Mapping[str, str]], None], request: Request, environ: Mapping[str, str]
+) -> int:
     try:
-        _run(request, environ)
+        do(request, environ)
     except InstallError as error:
-        sys.stderr.write(f"phone-number-mcp install: {error}\n")
+        sys.stderr.write(f"phone-number-mcp {command}: {error}\n")
         return error.status
     except OSError as error:  # the home directory may not be searched, or this directory is gone
-        sys.stderr.write(f"phone-number-mcp install: {error.strerror}; name the file with --path\n")
+        sys.stderr.write(f"phone-number-mcp {command}: {error.strerror}; name the file with --path\n")
         return 1
     return 0
 
 
-def _run(request: Request, environ: Mapping[str, str]) -> None:
+def _name(request: Request, platform: Platform) -> str:
+    """Return the name of the entry: the simulated platform has another than the real one, so that neither replaces the other."""
+    if request.name is not None:
+        if not _NAME.fullmatch(request.name):
+            raise InstallError("--name: must be of letters, digits, - and _, at most 64", 2)
+        return request.name
+    parts = [COMMAND.removesuffix("-mcp")]
+    if platform.name != next(iter(PLATFORMS)):
+        parts.append(platform.name)
+    if "sandbox" in request.options:
+        parts.append("sandbox")
+    return "-".join(parts)
+
+
+def _install(request: Request, environ: Mapping[str, str]) -> None:
     client = CLIENTS[request.client]
     platform = _platform(request)
-    if request.name is not None and not _NAME.fullmatch(request.name):
-        raise InstallError("--name: must be of letters, digits, - and _, at most 64", 2)
+    name = _name(request, platform)
     if request.with_secrets and not request.write:
         raise InstallError("--with-secrets: goes with --write only; credentials are not shown on a screen", 2)
     path = _path(request, client, environ)
@@ -667,7 +886,7 @@ def _run(request: Request, environ: Mapping[str, str]) -> None:
     program, arguments = command()
     entry = Entry(
         client.key,
-        request.name or (COMMAND.removesuffix("-mcp") + ("" if platform.name == "zudu" else f"-{platform.name}")),
+        name,
         {**client.fixed, "command": program, "args": arguments + _arguments(request.options), **wiring.entry},
         wiring.inputs,
     )
@@ -675,7 +894,7 @@ def _run(request: Request, environ: Mapping[str, str]) -> None:
         lines = _written(path, entry, client, request)
     else:
         _show(entry, client)
-        lines = [f"This belongs into {path}; with --write it is put there."]
+        lines = [f"Add this to {path}, or run again with --write."]
     if is_temporary(program):
         lines.append(
             f"{program} is in a temporary place: it may be gone tomorrow. "
@@ -735,12 +954,72 @@ def _written(path: Path, entry: Entry, client: Client, request: Request) -> list
     lines = [f"{path} has the entry now."]
     if written.backup is not None:
         lines.append(f"What it was before is in {written.backup}.")
-        if request.force:
-            lines.append(
-                "An entry that was replaced is replaced as a whole: arguments and variables of its own are in the backup alone."
-            )
+        lines += _about_replaced(written.before or b"", entry, client)
     if request.with_secrets:
         lines.append("It holds your credentials now: keep it out of version control.")
         if sys.platform != "win32" and stat.S_IMODE(path.stat().st_mode) & 0o077:
             lines.append(f"Others on this machine can read it: chmod 600 {path}")
     return lines
+
+
+def _about_replaced(before: bytes, entry: Entry, client: Client) -> list[str]:
+    """Return what to know of the entry that was there before, if there was one: above all, which guards are gone."""
+    try:
+        old = find(before, entry.name, client).value
+    except InstallError:
+        return []
+    lines = ["The entry that was there is replaced: variables and arguments of its own are in the backup alone."]
+    arguments = old.get("args") if isinstance(old, dict) else None
+    given = [str(argument) for argument in arguments] if isinstance(arguments, list) else []
+    known = [f"--{name.replace('_', '-')}" for name in Options.model_fields]
+    if gone := [option for option in known if option in given and option not in entry.value["args"]]:
+        lines.append(f"It had {_and(gone)}, which the new one does not have.")
+    return lines
+
+
+def _uninstall(request: Request, environ: Mapping[str, str]) -> None:
+    client = CLIENTS[request.client]
+    name = _name(request, _platform(request))
+    path = _path(request, client, environ)
+
+    def without(before: bytes) -> bytes:
+        found = find(before, name, client)
+        if not is_ours(found.value) and not request.force:
+            raise _other(name, client, "remove")
+        if not request.write:
+            _show(Entry(client.key, name, _without_values(found.value)), client)
+        return found.without
+
+    if not path.exists():
+        raise InstallError(f"{path} is not there, so it has no entry to remove")
+    if not request.write:
+        try:
+            without(_read(Path(os.path.realpath(path))) or b"")
+        except InstallError as error:
+            raise InstallError(f"{path}: {error}", error.status) from None
+        lines = [f"This is in {path}: run again with --write to remove it. Values of its variables are not shown."]
+    else:
+        try:
+            edited = _edit(path, without, force=request.force)
+        except InstallError as error:
+            raise InstallError(f"{path} was not changed: {error}", error.status) from None
+        lines = [
+            f'{path} has no entry "{name}" any more.',
+            f"What it was before is in {edited.backup}.",
+            client.restart,
+        ]
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+def _without_values(entry: Any) -> dict[str, Any]:
+    """Return an entry to be shown: what may be a credential is left out."""
+    if not isinstance(entry, dict):
+        return {}
+    shown = {key: value for key, value in entry.items() if key in {"type", "command", "args", "env_vars"}}
+    if isinstance(arguments := shown.get("args"), list):
+        shown["args"] = [re.sub(r"(?<==).+", "…", each) if isinstance(each, str) else each for each in arguments]
+    if isinstance(env := entry.get("env"), dict):
+        shown["env"] = {
+            name: value if isinstance(value, str) and is_placeholder(value) else "…" for name, value in env.items()
+        }
+    return shown

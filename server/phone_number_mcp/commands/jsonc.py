@@ -1,4 +1,4 @@
-"""Edits in JSON that people keep by hand: one value is put in, and every other byte stays, comments included.
+"""Edits in JSON that people keep by hand: one value is put in or taken out, every other byte stays, comments included.
 
 No library that is alive does this (json-five has had no release since 2024; the others parse comments away), and it is little:
 a parser that remembers where things stand (RFC 8259, and for JSONC the comments and trailing commas that VS Code's own
@@ -17,6 +17,7 @@ _EOL = re.compile(r"\r\n|\n|\r")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 _COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
+_REST_OF_LINE = re.compile(r"[ \t]*(?:\r\n|\n|\r)")
 _COMMENT_IN_LINE = re.compile(r"[ \t]*(?:/\*(?:(?!\*/)[^\r\n])*\*/|//[^\r\n]*)")
 _WORDS = {"true": True, "false": False, "null": None}
 _DEPTH = 200
@@ -220,6 +221,47 @@ def replace(text: str, root: Value, old: Value, value: Any) -> str:
         else json.dumps(value, ensure_ascii=False)
     )
     return text[: old.start] + new + text[old.end :]
+
+
+def remove(text: str, container: Value, index: int) -> str:
+    """Return the text without one member of an object or item of an array, and without its comma.
+
+    A comment behind it goes with it if both have their lines to themselves; every other comment stays.
+
+    Args:
+        text: The document.
+        container: The object or array in it.
+        index: Of the member.
+    """
+    members = container.members
+    _key, start, value = members[index]
+    end = value.end
+    following = members[index + 1][1] if index + 1 < len(members) else container.end - 1
+    if index + 1 < len(members) or container.comma:  # the comma behind it goes with it
+        end = _comma(text, end, following) + 1
+    elif index:  # it was the last: the comma before it goes
+        comma = _comma(text, members[index - 1][2].end, start)
+        text = text[:comma] + text[comma + 1 :]
+        start, end = start - 1, end - 1
+    line, after = _line_start(text, start), end
+    while (found := _COMMENT_IN_LINE.match(text, after)) is not None:
+        after = found.end()
+    if not text[line:start].strip(" \t") and (rest := _REST_OF_LINE.match(text, after)):
+        return text[:line] + text[rest.end() :]
+    if index:
+        start = len(text[:start].rstrip(" \t"))
+    else:
+        end += len(text[end:]) - len(text[end:].lstrip(" \t"))
+    return text[:start] + text[end:]
+
+
+def _comma(text: str, start: int, end: int) -> int:
+    """Return where the comma between two values is: not one in a comment."""
+    at = start
+    while at < end and text[at] != ",":
+        found = _COMMENT.match(text, at)
+        at = found.end() if found else at + 1
+    return at
 
 
 def render(value: Any) -> str:
