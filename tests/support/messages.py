@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from support.server import command, environment
+from support.server import Program, environment
 from support.wire import HANDSHAKE
 
 NUMBER = "+14155550100"
@@ -47,10 +47,10 @@ def answers(stdout: bytes) -> dict[Any, Any]:
 
 
 @contextmanager
-def started(own_journal: dict[str, str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+def started(program: Program, own_journal: dict[str, str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Start the server at given streams, and see to it that it ends."""
     env = environment(own_journal, **streams.pop("env", {}))
-    process = subprocess.Popen(command(*streams.pop("options", ["--sandbox"])), env=env, **streams)
+    process = subprocess.Popen(program(*streams.pop("options", ["--sandbox"])), env=env, **streams)
     try:
         yield process
     finally:

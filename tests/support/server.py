@@ -28,6 +28,10 @@ class Open(Protocol):
     def __call__(self, *options: str, env: dict[str, str] | None = ...) -> AbstractAsyncContextManager[RawClient]: ...
 
 
+class Program(Protocol):
+    def __call__(self, *options: str) -> list[str]: ...
+
+
 def command(*options: str) -> list[str]:
     return [sys.executable, "-m", "phone_number_mcp", *options]
 

@@ -10,18 +10,22 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 from anyio.abc import SocketStream
 
 from phone_number_mcp.writes.sqlite import entries
 from support.messages import INITIALIZE, INITIALIZED, NUMBER, answers, get, lines, request, session, started
 from support.places import SUPPORT
-from support.server import Open, command, credentials, environment
+from support.processes import until
+from support.server import Open, Program, command, credentials, environment
 from support.upstream import Request, Upstream, envelope, reply
 from support.wire import RawClient
 
@@ -31,6 +35,24 @@ if sys.platform == "win32":
 pytestmark = pytest.mark.anyio
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 MIB = 1024 * 1024
+
+
+@pytest.fixture(params=[(), (str(SUPPORT / "threaded.py"),)], ids=["loop", "threads"])
+def python(request: pytest.FixtureRequest) -> list[str]:
+    """How to start Python, so that the event loop waits for the pipes, or threads do, as on Windows."""
+    return [sys.executable, *request.param]
+
+
+@pytest.fixture
+def program(python: list[str]) -> Program:
+    """The server's command line."""
+    return lambda *options: [*python, *command(*options)[1:]]
+
+
+@pytest.fixture
+def raw(program: Program, own_journal: dict[str, str]) -> Open:
+    """As the fixture of this name elsewhere, in either way."""
+    return lambda *options, env=None: RawClient.started(program(*options), own_journal | (env or {}))
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
@@ -310,29 +332,49 @@ def fill(fd: int, data: bytes) -> int:
     return written
 
 
-@LINUX
-@pytest.mark.parametrize("how", ["end of stdin", signal.SIGTERM])
-def test_a_client_that_reads_nothing_is_held_back_and_does_not_hold_the_server(
-    own_journal: dict[str, str], how: Any
-) -> None:
-    with started(own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+@contextmanager
+def held_back(program: Program, own_journal: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the server with a client that asks and asks, and reads nothing, until the server takes in no more."""
+    with started(program, own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
+        while not catches(process.pid, signal.SIGHUP):  # it has begun: what is not taken from now on is held back
+            assert process.poll() is None
         data = session(*(request(n, "tools/list") for n in range(20_000)))
         written = fill(process.stdin.fileno(), data)
         assert written < len(data) / 2  # the rest stays with the client
         assert peak(process.pid) < 130 * MIB
-        begun = time.monotonic()
+        yield process
+
+
+@LINUX
+@pytest.mark.parametrize("how", ["it goes", signal.SIGTERM])
+def test_a_client_that_reads_nothing_is_held_back_and_does_not_hold_the_server(
+    program: Program, own_journal: dict[str, str], how: Any
+) -> None:
+    with held_back(program, own_journal) as process:
         if isinstance(how, signal.Signals):
             process.send_signal(how)
         else:
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.close()
+            process.stdout.close()
         assert process.wait(30) == (128 + how if isinstance(how, signal.Signals) else 0)
-        assert time.monotonic() - begun < 2.0
 
 
-async def test_a_client_that_reads_slowly_gets_every_answer(own_journal: dict[str, str]) -> None:
+@LINUX
+def test_the_end_of_stdin_is_seen_behind_what_is_not_read_where_the_event_loop_sees_it(
+    own_journal: dict[str, str],
+) -> None:
+    with held_back(command, own_journal) as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+async def test_a_client_that_reads_slowly_gets_every_answer(program: Program, own_journal: dict[str, str]) -> None:
     count = 300
-    with started(own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with started(program, own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(session(*(request(n, "tools/list") for n in range(count))))
@@ -344,26 +386,41 @@ async def test_a_client_that_reads_slowly_gets_every_answer(own_journal: dict[st
         assert answers(received).keys() == {"init", *range(count)}
 
 
-@pytest.mark.parametrize("asked", [lines(INITIALIZED, request(1), request(2)), b""])
-def test_a_client_that_closes_stdout_is_gone(own_journal: dict[str, str], asked: bytes) -> None:
-    with started(own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+def close_stdout(process: subprocess.Popen[bytes], asked: bytes) -> None:
+    """Be a client that shakes hands, closes stdout, and asks for something all the same."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(lines(INITIALIZE))
+    process.stdin.flush()
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdin.write(asked)
+    process.stdin.flush()
+
+
+PIPES: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+
+
+def test_a_client_that_closes_stdout_is_gone_at_the_next_answer(program: Program, own_journal: dict[str, str]) -> None:
+    with started(program, own_journal, **PIPES) as process:
+        close_stdout(process, lines(INITIALIZED, request(1), request(2)))
         assert process.stderr is not None
-        process.stdin.write(lines(INITIALIZE))
-        process.stdin.flush()
-        process.stdout.readline()
-        process.stdout.close()
-        process.stdin.write(asked)
-        process.stdin.flush()
         assert process.wait(30) == 0  # stdin is still open
         assert process.stderr.read() == b""
 
 
-def test_a_log_that_nobody_reads_does_not_stop_the_server(own_journal: dict[str, str]) -> None:
+def test_a_client_that_closes_stdout_is_gone_at_once_where_the_event_loop_sees_it(own_journal: dict[str, str]) -> None:
+    with started(command, own_journal, **PIPES) as process:
+        close_stdout(process, b"")
+        assert process.stderr is not None
+        assert process.wait(30) == 0
+        assert process.stderr.read() == b""
+
+
+def test_a_log_that_nobody_reads_does_not_stop_the_server(program: Program, own_journal: dict[str, str]) -> None:
     options = ["--sandbox", "--log-level", "debug"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with started(own_journal, options=options, **pipes) as process:
+    with started(program, own_journal, options=options, **pipes) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -385,13 +442,13 @@ def test_a_log_that_nobody_reads_does_not_stop_the_server(own_journal: dict[str,
 
 
 async def test_what_is_under_way_at_the_end_of_stdin_is_answered(
-    upstream: Upstream, own_journal: dict[str, str]
+    program: Program, upstream: Upstream, own_journal: dict[str, str]
 ) -> None:
     upstream.answer = Slow(0.4)
     create = {"phone_number": "+14155550120"}
     asked = session(get(1), request(2, "tools/call", name="create_phone_number", arguments=create), get(3))
     env = environment(own_journal, **credentials(upstream))
-    ended = await anyio.run_process(command(), input=asked.rstrip(b"\n"), env=env, check=False)
+    ended = await anyio.run_process(program(), input=asked.rstrip(b"\n"), env=env, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
     replies = answers(ended.stdout)
     assert replies.keys() == {"init", 1, 2, 3}
@@ -401,13 +458,13 @@ async def test_what_is_under_way_at_the_end_of_stdin_is_answered(
 
 @pytest.mark.parametrize("count", [2, 400, 2500])
 async def test_what_takes_too_long_after_the_end_of_stdin_is_given_up(
-    upstream: Upstream, own_journal: dict[str, str], count: int
+    program: Program, upstream: Upstream, own_journal: dict[str, str], count: int
 ) -> None:
     upstream.answer = Slow(60)
     env = environment(own_journal, **credentials(upstream))
     begun = time.monotonic()
     ended = await anyio.run_process(
-        command(), input=session(*(get(n) for n in range(count)), request("last")), env=env, check=False
+        program(), input=session(*(get(n) for n in range(count)), request("last")), env=env, check=False
     )
     assert time.monotonic() - begun < 10  # the calls would take 25 seconds
     assert (ended.returncode, ended.stderr) == (0, b"")
@@ -494,9 +551,9 @@ async def test_writes_that_never_left_when_the_server_ends_are_noted_as_without_
 
 @pytest.mark.parametrize("ignored", [signal.SIGHUP, signal.SIGINT])
 async def test_a_signal_that_is_ignored_from_the_start_stays_so(
-    own_journal: dict[str, str], ignored: signal.Signals
+    program: Program, own_journal: dict[str, str], ignored: signal.Signals
 ) -> None:
-    shell = ["/bin/sh", "-c", f"trap '' {ignored.name.removeprefix('SIG')}; exec \"$@\"", "sh", *command("--sandbox")]
+    shell = ["/bin/sh", "-c", f"trap '' {ignored.name.removeprefix('SIG')}; exec \"$@\"", "sh", *program("--sandbox")]
     async with RawClient.started(shell, own_journal) as client:
         await client.initialize()
         client.process.send_signal(ignored)
@@ -505,8 +562,12 @@ async def test_a_signal_that_is_ignored_from_the_start_stays_so(
 
 @LINUX
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_during_the_start_ends_it_quietly(own_journal: dict[str, str], stop: signal.Signals) -> None:
-    with started(own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+def test_a_signal_during_the_start_ends_it_quietly(
+    program: Program, own_journal: dict[str, str], stop: signal.Signals
+) -> None:
+    with started(
+        program, own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
         while not catches(process.pid, signal.SIGHUP):  # the last one that the command takes, before it loads the rest
@@ -546,9 +607,9 @@ async def test_what_waits_for_an_answer_of_the_client_does_not_jam_the_rest(raw:
     ("tool", "told"), [("leave", "SystemExit"), ("crash", "ZeroDivisionError"), ("interrupt", "KeyboardInterrupt")]
 )
 async def test_a_tool_that_crashes_or_leaves_costs_one_call(
-    own_journal: dict[str, str], upstream: Upstream, tool: str, told: str
+    python: list[str], own_journal: dict[str, str], upstream: Upstream, tool: str, told: str
 ) -> None:
-    async with crashing(own_journal, upstream) as client:
+    async with crashing(python, own_journal, upstream) as client:
         await client.initialize()
         error = (await client.call(tool))["structuredContent"]["error"]
         assert (error["code"], error["retryable"]) == ("internal", False)
@@ -557,8 +618,10 @@ async def test_a_tool_that_crashes_or_leaves_costs_one_call(
     assert told in client.stderr.decode()
 
 
-async def test_a_write_that_leaves_costs_one_call(own_journal: dict[str, str], upstream: Upstream) -> None:
-    async with crashing(own_journal, upstream) as client:
+async def test_a_write_that_leaves_costs_one_call(
+    python: list[str], own_journal: dict[str, str], upstream: Upstream
+) -> None:
+    async with crashing(python, own_journal, upstream) as client:
         await client.initialize()
         error = (await client.call("leave_in_a_write"))["structuredContent"]["error"]
         assert (error["code"], error["outcome"]) == ("internal", "not_applied")  # it left before it sent anything
@@ -567,10 +630,10 @@ async def test_a_write_that_leaves_costs_one_call(own_journal: dict[str, str], u
 
 @pytest.mark.parametrize("tool", ["blurt", "blurt_in_a_write"])
 async def test_a_crash_that_tells_a_secret_among_the_arguments_is_logged_without_it(
-    own_journal: dict[str, str], upstream: Upstream, tool: str
+    python: list[str], own_journal: dict[str, str], upstream: Upstream, tool: str
 ) -> None:
     given = {"phone_number": "+14155550120", "provider": "twilio", "account_sid": "AC1", "auth_token": "hush-hush"}
-    async with crashing(own_journal, upstream) as client:
+    async with crashing(python, own_journal, upstream) as client:
         await client.initialize()
         await client.call(tool, **given)
     assert "[secret] is no token" in client.stderr.decode()
@@ -578,17 +641,19 @@ async def test_a_crash_that_tells_a_secret_among_the_arguments_is_logged_without
 
 
 async def test_half_a_character_in_a_result_is_written_as_a_replacement(
-    own_journal: dict[str, str], upstream: Upstream
+    python: list[str], own_journal: dict[str, str], upstream: Upstream
 ) -> None:
-    async with crashing(own_journal, upstream) as client:
+    async with crashing(python, own_journal, upstream) as client:
         await client.initialize()
         response = await client.ask("tools/call", {"name": "halve", "arguments": {}})
         assert "\ud83d" not in json.dumps(response)
         assert (await client.ask("ping"))["result"] == {}
 
 
-async def test_nothing_but_the_protocol_gets_to_stdout(own_journal: dict[str, str], upstream: Upstream) -> None:
-    async with crashing(own_journal, upstream) as client:
+async def test_nothing_but_the_protocol_gets_to_stdout(
+    python: list[str], own_journal: dict[str, str], upstream: Upstream
+) -> None:
+    async with crashing(python, own_journal, upstream) as client:
         await client.initialize()
         assert (await client.call("chatter"))["structuredContent"]["data"] == {"child_read_nothing": True}
     for text in ("printed by a library", "written to descriptor 1", "printed by a child"):
@@ -596,20 +661,70 @@ async def test_nothing_but_the_protocol_gets_to_stdout(own_journal: dict[str, st
         assert text not in client.received.decode()
 
 
-def crashing(own_journal: dict[str, str], upstream: Upstream) -> Any:
+def crashing(python: list[str], own_journal: dict[str, str], upstream: Upstream) -> Any:
     script = str(SUPPORT / "crashing.py")
-    return RawClient.started([sys.executable, script], own_journal | credentials(upstream))
+    return RawClient.started([*python, script], own_journal | credentials(upstream))
+
+
+# --- what was handed over ---
+
+
+@contextmanager
+def stdout_of(kind: str, tmp_path: Path) -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """Yield a descriptor for the server's stdout, and what reads the other end of it."""
+    if kind == "file":
+        with (tmp_path / "out").open("wb") as file:
+            yield file.fileno(), (tmp_path / "out").read_bytes
+        return
+    ours, theirs = os.openpty() if kind == "terminal" else os.pipe()
+    try:
+        yield theirs, lambda: os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "file", "terminal"])
+async def test_a_write_is_acknowledged_once_its_answer_is_handed_over(
+    program: Program, upstream: Upstream, own_journal: dict[str, str], tmp_path: Path, kind: str
+) -> None:
+    upstream.answer = Slow(0)
+    create = request("buy", "tools/call", name="create_phone_number", arguments={"phone_number": "+14155550120"})
+    journal = own_journal["PHONE_NUMBER_MCP_JOURNAL"]
+    with (
+        stdout_of(kind, tmp_path) as (sink, read),
+        started(
+            program,
+            own_journal,
+            options=[],
+            env=credentials(upstream),
+            stdin=subprocess.PIPE,
+            stdout=sink,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(session(create))
+        process.stdin.flush()
+        received = b""
+        while b'"buy"' not in received:
+            received += await anyio.to_thread.run_sync(read)
+        await until(lambda: [entry.acknowledged for entry in entries(journal)] == [True])  # the process goes on
+        process.stdin.close()
+        assert await anyio.to_thread.run_sync(process.wait, 30) == 0
+        assert process.stderr.read() == b""
 
 
 # --- what stdin and stdout may be -------------------------------------------------------------------------------------
 
 
-def test_files_are_served(own_journal: dict[str, str], tmp_path: Path) -> None:
+def test_files_are_served(program: Program, own_journal: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(session(*(get(n) for n in range(3000))))
     with (
         (tmp_path / "in").open("rb") as source,
         (tmp_path / "out").open("wb") as sink,
-        started(own_journal, stdin=source, stdout=sink) as process,
+        started(program, own_journal, stdin=source, stdout=sink) as process,
     ):
         assert process.wait(60) == 0
     replies = answers((tmp_path / "out").read_bytes())
@@ -617,9 +732,9 @@ def test_files_are_served(own_journal: dict[str, str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("streams", [("stdin",), ("stdout",), ("stdin", "stdout", "stderr")])
-def test_the_null_device_is_nobody(own_journal: dict[str, str], streams: tuple[str, ...]) -> None:
+def test_the_null_device_is_nobody(program: Program, own_journal: dict[str, str], streams: tuple[str, ...]) -> None:
     null = dict.fromkeys(streams, subprocess.DEVNULL)
-    with started(own_journal, **({"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | null)) as process:
+    with started(program, own_journal, **({"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | null)) as process:
         if process.stdin is not None:
             process.stdin.write(session(request(1)))
             process.stdin.close()
@@ -628,8 +743,10 @@ def test_the_null_device_is_nobody(own_journal: dict[str, str], streams: tuple[s
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_streams_that_are_closed_from_the_start_do_no_harm(own_journal: dict[str, str], closed: str) -> None:
-    line = f"exec {' '.join(command('--sandbox'))} {closed}"
+def test_streams_that_are_closed_from_the_start_do_no_harm(
+    program: Program, own_journal: dict[str, str], closed: str
+) -> None:
+    line = f"exec {' '.join(program('--sandbox'))} {closed}"
     ended = subprocess.run(
         ["/bin/sh", "-c", line],
         input=session(request(1)),
@@ -643,9 +760,9 @@ def test_streams_that_are_closed_from_the_start_do_no_harm(own_journal: dict[str
     assert bool(ended.stdout) == (closed == "2>&-")
 
 
-def test_sockets_are_served_and_left_as_they_were(own_journal: dict[str, str]) -> None:
+def test_sockets_are_served_and_left_as_they_were(program: Program, own_journal: dict[str, str]) -> None:
     ours, theirs = socket.socketpair()
-    with ours, theirs, started(own_journal, stdin=theirs, stdout=theirs) as process:
+    with ours, theirs, started(program, own_journal, stdin=theirs, stdout=theirs) as process:
         ours.sendall(session(*(request(n, "tools/list") for n in range(50))))
         ours.shutdown(socket.SHUT_WR)
         received = b""
@@ -656,10 +773,10 @@ def test_sockets_are_served_and_left_as_they_were(own_journal: dict[str, str]) -
     assert answers(received).keys() == {"init", *range(50)}
 
 
-def test_a_pipe_that_others_share_is_left_as_it_was(own_journal: dict[str, str]) -> None:
+def test_a_pipe_that_others_share_is_left_as_it_was(program: Program, own_journal: dict[str, str]) -> None:
     reader, writer = os.pipe()
     try:
-        with started(own_journal, stdin=subprocess.DEVNULL, stdout=writer) as process:
+        with started(program, own_journal, stdin=subprocess.DEVNULL, stdout=writer) as process:
             assert process.wait(30) == 0
         assert os.get_blocking(writer)
     finally:
@@ -667,14 +784,14 @@ def test_a_pipe_that_others_share_is_left_as_it_was(own_journal: dict[str, str])
         os.close(writer)
 
 
-def test_a_terminal_is_served(own_journal: dict[str, str]) -> None:
+def test_a_terminal_is_served(program: Program, own_journal: dict[str, str]) -> None:
     import pty  # noqa: PLC0415  (not on Windows)
     import tty  # noqa: PLC0415
 
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     try:
-        with started(own_journal, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        with started(program, own_journal, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as process:
             os.write(ours, session(request(1)))
             received = b""
             while received.count(b"\n") < 2:

@@ -592,7 +592,7 @@ async def test_an_answer_that_nobody_was_there_to_take_is_told_after_a_restart(
     answer = Held(0)
     platform.fail(answer, commits=True)
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with started(own_journal, options=[], env=credentials(platform.upstream), **pipes) as process:
+    with started(command, own_journal, options=[], env=credentials(platform.upstream), **pipes) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(session(request(1, "tools/call", name="create_phone_number", arguments=WISH)))

@@ -10,6 +10,7 @@ https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import logging
 import os
@@ -59,6 +60,9 @@ STALLED_SECONDS = 1.0
 
 JAMMED_SECONDS = 3.0
 """If nothing was answered for so long, requests above the limits are refused, so that what stands behind them is read."""
+
+LOOP_WAITS = sys.platform != "win32"
+"""Whether the event loop can wait for pipes and sockets. On Windows it cannot, so threads read and write them."""
 
 _CHUNK = 256 * 1024
 _GLANCE_SECONDS = 0.2
@@ -632,9 +636,21 @@ class _Replies:
 
 
 def _on_loop(fd: int) -> bool:
-    """Whether the event loop can wait for a descriptor. Files are always ready, and Windows' pipes never say so."""
+    """Return whether the event loop can wait for a descriptor. Files are always ready, and a terminal may be blocking."""
     mode = os.fstat(fd).st_mode
-    return sys.platform != "win32" and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
+    return LOOP_WAITS and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
+
+
+class _FromThread:
+    """Calls functions on the event loop from a thread, in the context of whoever made this: there, anyio finds the loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+
+    def __call__(self, function: Callable[..., None], *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is there any more
+            self._loop.call_soon_threadsafe(partial(function, *args), context=self._context)
 
 
 class _Source:
@@ -646,9 +662,12 @@ class _Source:
         self._chunk = chunk
         self._open = True
         self._may_read = threading.Event()
+        self._passed_on = threading.Semaphore(0)
+        """Of the thread: it reads no further before the event loop has what it read."""
         self._thread: threading.Thread | None = None
         self.ended = False
         if not _on_loop(fd):
+            self._schedule = _FromThread()
             # A daemon: the process does not wait for what it may be reading.
             self._thread = threading.Thread(target=self._in_thread, name="stdin", daemon=True)
             self._thread.start()
@@ -704,6 +723,10 @@ class _Source:
             self.ended = True
         self._chunk(chunk)
 
+    def _pass_on_and_release(self, chunk: bytes) -> None:
+        self._pass_on(chunk)
+        self._passed_on.release()
+
     def _in_thread(self) -> None:
         chunk = b"-"
         while chunk:
@@ -715,8 +738,8 @@ class _Source:
                 continue
             except OSError:
                 chunk = b""
-            with suppress(RuntimeError):  # the loop is closed: nobody is there any more
-                self._loop.call_soon_threadsafe(self._pass_on, chunk)
+            self._schedule(self._pass_on_and_release, chunk)
+            self._passed_on.acquire()
 
 
 class _Sink:
@@ -735,6 +758,7 @@ class _Sink:
         """Bytes that were not taken yet."""
         self.broken = False
         if self._threaded:
+            self._schedule = _FromThread()
             threading.Thread(target=self._in_thread, name="stdout", daemon=True).start()
         else:
             self._was_blocking = os.get_blocking(fd)
@@ -802,13 +826,9 @@ class _Sink:
             try:
                 _write_all(self._fd, data)
             except OSError:
-                self._tell(self._break)
+                self._schedule(self._break)
                 return
-            self._tell(self._took, len(data))
-
-    def _tell(self, what: Callable[..., None], *args: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is there any more
-            self._loop.call_soon_threadsafe(what, *args)
+            self._schedule(self._took, len(data))
 
     def _took(self, count: int) -> None:
         self.pending = max(0, self.pending - count)
