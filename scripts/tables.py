@@ -11,7 +11,7 @@ from phone_number_mcp import errors
 from phone_number_mcp.commands.install import CLIENTS, System
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sandbox.trouble import REHEARSALS
-from phone_number_mcp.settings import Options, variable
+from phone_number_mcp.settings import HttpOptions, Options, variable
 
 
 def _table(head: str, rows: Iterable[tuple[str, ...]]) -> str:
@@ -62,7 +62,7 @@ def error_codes() -> str:
 
 def settings() -> str:
     rows = []
-    for name, field in Options.model_fields.items():
+    for name, field in (Options.model_fields | HttpOptions.model_fields).items():
         default = {False: "off", None: ""}.get(field.default, f"`{field.default}`")
         rows.append((f"`--{name.replace('_', '-')}`", f"`{variable(name)}`", default, field.description or ""))
     return _table("option | variable | default | what it does", rows)

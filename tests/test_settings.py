@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phone_number_mcp.errors import NotConfigured
-from phone_number_mcp.settings import ConfigurationError, read
+from phone_number_mcp.settings import ConfigurationError, HttpOptions, read
 from support.system import POSIX
 
 KEYS = {"ZUDU_API_KEY": "sk_abcdef", "ZUDU_API_SECRET": "s3cr3t_ghijkl"}
@@ -65,6 +65,17 @@ def test_each_option_is_a_variable_too_and_the_option_wins() -> None:
         "timeout": 3.0,
         "log_level": "debug",
     }
+
+
+def test_the_variables_of_http_stop_nothing_else() -> None:
+    assert read({}, {"PHONE_NUMBER_MCP_PORT": "none", "PHONE_NUMBER_MCP_HOST": "192.0.2.1"}).http is None
+
+
+def test_http_is_served_at_a_port_of_its_own_on_loopback_unless_told_otherwise() -> None:
+    assert read({}, {}, http={}).http == HttpOptions(host="127.0.0.1", port=8000)
+    environ = {"PHONE_NUMBER_MCP_PORT": " 8123 ", "PHONE_NUMBER_MCP_HOST": "localhost"}
+    assert read({}, environ, http={}).http == HttpOptions(host="127.0.0.1", port=8123)
+    assert read({}, environ, http={"port": "0", "host": "::1"}).http == HttpOptions(host="::1", port=0)
 
 
 def test_the_credentials_become_the_two_headers() -> None:

@@ -51,29 +51,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve_stdio(arguments: argparse.Namespace) -> int:
-    def stdio() -> Transport:
+    def stdio(_settings: Settings) -> Transport:
         from phone_number_mcp.transports.stdio import Stdio  # noqa: PLC0415
 
+        if os.isatty(0) and sys.stderr is not None:
+            sys.stderr.write(_AT_A_TERMINAL)
+            sys.stderr.flush()
         return Stdio()
 
     return _serve(arguments, stdio)
 
 
+_AT_A_TERMINAL = (
+    "phone-number-mcp waits for an MCP client on stdin (ctrl-c ends it). "
+    "To check this set-up: phone-number-mcp doctor. To see it work: phone-number-mcp demo\n"
+)
+"""For whoever starts the server by hand and sees nothing happen."""
+
+
 def _serve_http(arguments: argparse.Namespace) -> int:
-    def http() -> Transport:
+    def http(settings: Settings) -> Transport:
+        from phone_number_mcp.settings import HttpOptions  # noqa: PLC0415
         from phone_number_mcp.transports.http import Http, listen  # noqa: PLC0415
 
+        options = settings.http or HttpOptions()
         try:
-            return Http(listen(arguments.host, arguments.port))
-        except ValueError as error:
-            sys.stderr.write(f"phone-number-mcp http: --host {error}\n")
-            sys.exit(USAGE_ERROR)
+            return Http(listen(options.host, options.port))
         except OSError as error:
-            reason = f"port {arguments.port} cannot be used: {error.strerror}. Try --port"
+            reason = f"port {options.port} cannot be used: {error.strerror}. Try --port"
             sys.stderr.write(f"phone-number-mcp http: {reason}\n")
             sys.exit(1)
 
-    return _serve(arguments, http)
+    listening = {name: value for name in ("host", "port") if (value := getattr(arguments, name)) is not None}
+    return _serve(arguments, http, listening)
 
 
 class Transport(Protocol):
@@ -89,7 +99,9 @@ class Transport(Protocol):
         """End soon."""
 
 
-def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport]) -> int:
+def _serve(
+    arguments: argparse.Namespace, open_transport: Callable[[Settings], Transport], http: dict[str, str] | None = None
+) -> int:
     for each in _ending_signals():  # until there is something to settle
         signal.signal(each, lambda received, _: os._exit(128 + received))
     _open_standard_streams()
@@ -97,7 +109,7 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
     from phone_number_mcp.settings import ConfigurationError, read  # noqa: PLC0415  (--help needs none of it)
 
     try:
-        settings = read(_given(arguments), os.environ)
+        settings = read(_given(arguments), os.environ, http=http)
     except ConfigurationError as error:
         return _refuse(error.faults)
 
@@ -116,7 +128,7 @@ def _serve(arguments: argparse.Namespace, open_transport: Callable[[], Transport
     options, platform = settings.options, settings.platform
     sanitize = Sanitizer(settings.secrets())
     _log_to_stderr(options.log_level, sanitize)
-    transport = open_transport()
+    transport = open_transport(settings)
 
     async def run() -> None:
         status = 0
@@ -398,8 +410,8 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     http = commands.add_parser("http", help="serve MCP over HTTP, to clients on this machine", allow_abbrev=False)
-    http.add_argument("--host", metavar="HOST", default="127.0.0.1", help="a loopback address (default: 127.0.0.1)")
-    http.add_argument("--port", type=_port, metavar="PORT", default=8000, help="default: 8000; 0 takes a free one")
+    http.add_argument("--host", metavar="HOST", help="a loopback address (default: 127.0.0.1)")
+    http.add_argument("--port", metavar="PORT", help="default: 8000; 0 takes a free one")
     _add_options(http, default=argparse.SUPPRESS)  # what stands before the command counts, too
     http.set_defaults(run=_serve_http)
 

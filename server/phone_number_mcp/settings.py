@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -20,11 +20,14 @@ from phone_number_mcp.platforms import PLATFORMS, Platform, load
 from phone_number_mcp.tool import SIMILAR
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
     from pydantic_core import ErrorDetails
 
     from phone_number_mcp.upstream.request import Account
 
 PREFIX = "PHONE_NUMBER_MCP_"
+M = TypeVar("M", bound=BaseModel)
 
 # "${X}", "${env:X}", "${{ X }}", "$X", "%X%", "{{X}}", "<your key>", "sk_…": what is left when a client's configuration was
 # copied from an example, or the client does not substitute. It counts as not set.
@@ -125,6 +128,39 @@ class Options(BaseModel):
         return names
 
 
+class HttpOptions(BaseModel):
+    """The options of `phone-number-mcp http` alone, each also a variable."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)  # stdio needs it not
+
+    host: Annotated[str, Field(description="`http` only: the loopback address that it listens at.")] = "127.0.0.1"
+    port: Annotated[
+        int, Field(ge=0, le=65535, description="`http` only: the port that it listens at; 0 takes a free one.")
+    ] = 8000
+
+    @field_validator("host")
+    @classmethod
+    def _is_loopback(cls, value: str) -> str:
+        return str(loopback(value.strip()))
+
+
+def loopback(host: str) -> IPv4Address | IPv6Address:
+    """Return the address of a host that only this machine reaches.
+
+    Raises:
+        ValueError: It is none; the message says what to do.
+    """
+    from ipaddress import ip_address  # noqa: PLC0415  (stdio needs it not)
+
+    try:
+        address = ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        raise ValueError("must be an address, 127.0.0.1 or ::1, or localhost") from None
+    if not address.is_loopback:
+        raise ValueError("must be loopback: there is no sign-in, and whoever reached it could buy numbers")
+    return address
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that the server needs to know of the outside.
@@ -135,6 +171,7 @@ class Settings:
         base_url: Where it is.
         credentials: By environment variable; only those that are set.
         placeholders: Of credentials that are not set: the variable that holds a placeholder, where one does.
+        http: Where to listen, if that was asked for.
     """
 
     options: Options
@@ -142,6 +179,7 @@ class Settings:
     base_url: str
     credentials: Mapping[str, SecretStr]
     placeholders: Mapping[str, str] = field(default_factory=dict)
+    http: HttpOptions | None = None
 
     @property
     def configured(self) -> bool:
@@ -184,36 +222,30 @@ def is_placeholder(value: str) -> bool:
     return _PLACEHOLDER.fullmatch(value.strip()) is not None
 
 
-def read(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+def read(options: Mapping[str, str], environ: Mapping[str, str], *, http: Mapping[str, str] | None = None) -> Settings:
     """Return the settings.
 
     Args:
         options: From the command line, by name as in `Options`; an option wins over its variable.
         environ: The environment variables.
+        http: The same as in `HttpOptions`; None if the server does not listen, so that those variables do not matter.
 
     Raises:
         ConfigurationError: With every fault that was found.
     """
-    settings, faults = examine(options, environ)
+    settings, faults = examine(options, environ, http=http)
     if faults:
         raise ConfigurationError(faults)
     return settings
 
 
-def examine(options: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+def examine(
+    options: Mapping[str, str], environ: Mapping[str, str], *, http: Mapping[str, str] | None = None
+) -> tuple[Settings, list[str]]:
     """Return what can be used of the settings, and every fault that was found; see `read`."""
     faults: list[str] = []
-    wrong: set[int | str] = set()
-    given = {name: value for name in Options.model_fields if (value := _get(environ, variable(name))) is not None}
-    sources = {name: variable(name) for name in given} | {name: "--" + name.replace("_", "-") for name in options}
-    try:
-        chosen = Options.model_validate({**given, **options})
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-        faults += [_fault(detail, sources) for detail in details]
-        # Go on with what can be used, to name the other faults as well.
-        wrong = {detail["loc"][0] for detail in details}
-        chosen = Options.model_validate({k: v for k, v in {**given, **options}.items() if k not in wrong})
+    chosen, sources, wrong = _chosen(Options, options, environ, faults)
+    listening = None if http is None else _chosen(HttpOptions, http, environ, faults)[0]
     faults += _unknown_variables(environ)
     platform = load(chosen.platform)
     if chosen.tools is not None:
@@ -229,7 +261,32 @@ def examine(options: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Set
                 credentials[name] = SecretStr(secret)
             elif held := [each for each in (name, f"{name}_FILE") if is_placeholder(environ.get(each, ""))]:
                 placeholders[name] = held[0]
-    return Settings(chosen, platform, base_url, credentials, placeholders), faults
+    settings = Settings(
+        options=chosen,
+        platform=platform,
+        base_url=base_url,
+        credentials=credentials,
+        placeholders=placeholders,
+        http=listening,
+    )
+    return settings, faults
+
+
+def _chosen(
+    model: type[M], options: Mapping[str, str], environ: Mapping[str, str], faults: list[str]
+) -> tuple[M, dict[str, str], set[int | str]]:
+    """Return the options of a model, the defaults in place of those at fault; what set each: an option, a variable; and those at fault."""
+    given = {name: value for name in model.model_fields if (value := _get(environ, variable(name))) is not None}
+    sources = {name: variable(name) for name in given} | {name: "--" + name.replace("_", "-") for name in options}
+    try:
+        return model.model_validate({**given, **options}), sources, set()
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    faults += [_fault(detail, sources) for detail in details]
+    # Go on with what can be used, to name the other faults as well.
+    wrong = {detail["loc"][0] for detail in details}
+    usable = {name: value for name, value in {**given, **options}.items() if name not in wrong}
+    return model.model_validate(usable), sources, wrong
 
 
 def _get(environ: Mapping[str, str], name: str) -> str | None:
@@ -240,7 +297,7 @@ def _get(environ: Mapping[str, str], name: str) -> str | None:
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Name variables that look like settings and are none: a guard with a typo in its name would guard nothing."""
-    known = {name.upper(): variable(name) for name in Options.model_fields}
+    known = {name.upper(): variable(name) for name in (*Options.model_fields, *HttpOptions.model_fields)}
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known.values())
     if not unknown:
         return []
@@ -257,6 +314,8 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 def _fault(detail: ErrorDetails, sources: Mapping[str, str]) -> str:
     name = str(detail["loc"][0])
+    if name == "port":
+        return f"{sources[name]}: must be a port, 0 to 65535"
     reason = {
         "bool_parsing": "must be true or false",
         "float_parsing": "must be a number of seconds",

@@ -65,7 +65,7 @@ async def serving(own_journal: dict[str, str], *options: str, **env: str) -> Asy
             assert process.stderr is not None
             log = BufferedByteReceiveStream(process.stderr)
             line = await log.receive_until(b"\n", 1000)
-            address = re.search(rb"http://127\.0\.0\.1:\d+/mcp", line)
+            address = re.search(rb"http://(?:127\.0\.0\.1|\[::1\]):\d+/mcp", line)
             assert address is not None, line
             served = Served(address[0].decode(), process, own_journal["PHONE_NUMBER_MCP_JOURNAL"])
             yield served
@@ -243,7 +243,7 @@ async def test_a_message_is_served_up_to_the_limit(own_journal: dict[str, str]) 
 def test_what_others_could_reach_is_not_served(host: str, why: str) -> None:
     ended = run("http", "--sandbox", "--host", host)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith(f"phone-number-mcp http: --host {why}")
+    assert f"\n  --host: {why}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -262,10 +262,35 @@ def test_a_fault_in_the_configuration_stops_it_as_it_stops_stdio() -> None:
     assert "--timeout" in ended.stderr
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.anyio
+async def test_the_address_comes_from_variables_too_and_an_option_wins(own_journal: dict[str, str]) -> None:
+    named = {"PHONE_NUMBER_MCP_HOST": "::1"}
+    async with serving(own_journal, "http", "--sandbox", **named) as served:
+        assert served.url.startswith("http://[::1]:")
+    async with serving(own_journal, "http", "--sandbox", "--host", "127.0.0.1", **named) as served:
+        assert served.url.startswith("http://127.0.0.1:")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("http", "--sandbox", env={"PHONE_NUMBER_MCP_PORT": str(port)})
+    assert ended.stderr.startswith(f"phone-number-mcp http: port {port} cannot be used: ")
+
+
+def test_a_bad_address_is_told_with_the_other_faults() -> None:
+    wrong = {"PHONE_NUMBER_MCP_PORT": "sk_port", "PHONE_NUMBER_MCP_HOST": "192.0.2.1", "PHONE_NUMBER_MCP_TIMEOUT": "x"}
+    ended = run("http", "--sandbox", env=wrong)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    told = [line.partition(":")[0].strip() for line in ended.stderr.splitlines()[1:]]
+    assert told == ["PHONE_NUMBER_MCP_TIMEOUT", "PHONE_NUMBER_MCP_HOST", "PHONE_NUMBER_MCP_PORT"]
+    assert "sk_port" not in ended.stderr
+    ended = run("http", "--sandbox", "--port", "70000")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "\n  --port: must be a port, 0 to 65535" in ended.stderr
+
+
+def run(*options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(*options),
-        env=environment({}),
+        env=environment(env or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -784,6 +784,28 @@ def test_a_pipe_that_others_share_is_left_as_it_was(program: Program, own_journa
         os.close(writer)
 
 
+def test_whoever_starts_it_at_a_terminal_is_told_what_it_waits_for(
+    program: Program, own_journal: dict[str, str]
+) -> None:
+    ours, theirs = os.openpty()
+    try:
+        with started(
+            program, own_journal, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            told = process.stderr.readline()
+            assert b"waits for an MCP client" in told
+            assert b"phone-number-mcp doctor" in told
+            assert b"phone-number-mcp demo" in told
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 143
+            assert process.stdout.read() + process.stderr.read() == b""
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
 def test_a_terminal_is_served(program: Program, own_journal: dict[str, str]) -> None:
     import pty  # noqa: PLC0415  (not on Windows)
     import tty  # noqa: PLC0415

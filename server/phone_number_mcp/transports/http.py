@@ -8,7 +8,6 @@ https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stream
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import sys
@@ -19,6 +18,7 @@ import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import Response
 
+from phone_number_mcp.settings import loopback
 from phone_number_mcp.transports.stdio import MAX_LINE_BYTES, RefusedError, parse, too_long
 
 if TYPE_CHECKING:
@@ -45,12 +45,7 @@ def listen(host: str, port: int) -> socket.socket:
         ValueError: The host is not loopback; the message says what to do.
         OSError: The port cannot be used.
     """
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError:
-        raise ValueError("must be an address, 127.0.0.1 or ::1, or localhost") from None
-    if not address.is_loopback:
-        raise ValueError("must be loopback: there is no sign-in, and whoever reached it could buy numbers")
+    address = loopback(host)
     listener = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET)  # noqa: PLR2004  (IPv6)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
