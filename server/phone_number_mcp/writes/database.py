@@ -71,8 +71,16 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def resolved_path(place: str) -> Path:
-    """Return the path of a journal that is on disk."""
-    return Path(place).expanduser().absolute()
+    """Return the path of a journal that is on disk.
+
+    Raises:
+        JournalUnavailableError: It is below a home directory, and there is none.
+    """
+    try:
+        return Path(place).expanduser().absolute()
+    except RuntimeError:
+        reason = "there is no home directory; set HOME, or name a journal with --journal"
+        raise JournalUnavailableError(f"The journal {place} cannot be written: {reason}") from None
 
 
 def key_path(path: Path) -> Path:
@@ -311,7 +319,13 @@ def default_place() -> str:
     """Return where the journal is if nobody says otherwise: in the user's state directory."""
     import platformdirs  # noqa: PLC0415  (14 ms that only a write needs)
 
-    return str(platformdirs.user_state_path("phone-number-mcp", appauthor=False) / "journal.sqlite3")
+    try:
+        directory = platformdirs.user_state_path("phone-number-mcp", appauthor=False)
+    except (
+        RuntimeError
+    ):  # a user without a home directory, as in a container that runs as any user: it cannot be resolved
+        directory = Path("~", ".local", "state", "phone-number-mcp")
+    return str(directory / "journal.sqlite3")
 
 
 def unavailable(error: Exception, path: Path | None) -> Exception:

@@ -322,9 +322,11 @@ class SqliteJournal:
         return database
 
     def _never_written(self) -> bool:
-        path = resolved_path(self._place)
         try:
+            path = resolved_path(self._place)
             return not (path.exists() and path.stat().st_size) and not key_path(path).exists()
+        except JournalUnavailableError:  # there is no such place
+            return True
         except OSError as error:  # it cannot be told; a folder that is a file holds none
             return error.errno == errno.ENOTDIR
 
