@@ -9,6 +9,7 @@ import pytest
 from mcp import MCPError
 
 from phone_number_mcp import __version__
+from phone_number_mcp.writes.sqlite import entries
 from support.documented import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
 from support.server import KEY, SECRET, TOOLS, Connect, Open, content, credentials
 from support.upstream import Answer, Request, Upstream, drop, envelope, reply, silence
@@ -303,6 +304,31 @@ async def test_texts_of_data_and_of_errors_keep_to_their_caps(raw: Open, upstrea
         error = (await client.call("get_phone_number", phone_number="+14155550100"))["structuredContent"]["error"]
     assert data == {"phone_number": "+14155550100", "note": "[secret] " + "x" * (10_000 - 10) + "…"}
     assert (len(error["message"]), len(error["detail"]), len(error["request_id"])) == (1_000, 1_000, 1_000)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        pytest.param({"a": [[]] * 300_000}, id="parts"),
+        pytest.param({f"k{n}": n for n in range(70_000)}, id="keys"),
+        pytest.param({"a": ["\\" * 5_000] * 90}, id="backslashes"),
+        pytest.param({"a": "x" * 1_000_000}, id="one text"),
+    ],
+)
+async def test_a_create_is_judged_by_a_huge_reply_and_shown_in_part(
+    raw: Open, upstream: Upstream, own_journal: dict[str, str], junk: dict[str, Any]
+) -> None:
+    number = DOCUMENTED_CREATE["phone_number"]
+    upstream.answer = reply(200, envelope({**junk, **DOCUMENTED_CREATED}))
+    async with raw(env=credentials(upstream)) as client:
+        await client.initialize()
+        shown = (await client.call("create_phone_number", **DOCUMENTED_CREATE))["structuredContent"]
+    assert shown["data"]["phone_number"] == number
+    assert "too large to be shown whole" in shown["warning"]
+    assert len(json.dumps(shown)) < 1_000_000
+    assert [asked.method for asked in upstream.requests] == ["POST"]
+    (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"])
+    assert (entry.outcome, entry.phone_number) == ("applied", number)
 
 
 async def test_words_that_are_no_text_are_shown_as_text_and_cleaned(raw: Open, upstream: Upstream) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phone_number_mcp import sanitize
 from phone_number_mcp.sanitize import Sanitizer, cleaned
 
 
@@ -245,3 +246,92 @@ def test_lines_keep_their_breaks_and_hide_what_texts_do() -> None:
 
 def test_a_secret_too_short_to_be_one_does_not_blank_out_ordinary_text() -> None:
     assert Sanitizer(["a", ""])("a banana", 100) == "a banana"
+
+
+# --- the work is bounded ---
+
+
+def parts(value: Any) -> int:
+    """How many values a JSON has inside."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return len(inside) + sum(map(parts, inside))
+
+
+def depth(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(depth, inside), default=0) if isinstance(value, dict | list) else 0
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inside: st.lists(inside, max_size=8) | st.dictionaries(st.text("abc", max_size=8), inside, max_size=8),
+)
+
+
+@given(JSON, st.integers(0, 20), st.integers(0, 4), st.integers(0, 200))
+def test_what_is_shown_of_any_json_is_within_the_limits(value: Any, count: int, levels: int, read: int) -> None:
+    with pytest.MonkeyPatch.context() as limits:
+        limits.setattr(sanitize, "MAX_PARTS", count)
+        limits.setattr(sanitize, "MAX_DEPTH", levels)
+        limits.setattr(sanitize, "MAX_CLOSE_READING", read)
+        shown, cut = Sanitizer(["sk_abcdef"]).bounded_json(value, 20)
+    assert parts(shown) <= count
+    assert depth(shown) <= levels
+    json.dumps(shown, allow_nan=False).encode()
+    if parts(value) > count or depth(value) > levels:
+        assert cut
+
+
+class Looked(Sanitizer):
+    """One that counts the characters that it looks at closely."""
+
+    read = 0
+
+    def redact(self, text: str) -> str:
+        self.read += 0 if text.isascii() and text.isprintable() and not set(text) & set("%&\\") else len(text)
+        return super().redact(text)
+
+
+MIB = 1024 * 1024
+HOSTILE: dict[str, Any] = {
+    "backslashes": "\\" * MIB,
+    "percent signs": ["%25" * 3000] * 100,
+    "entities": ["&amp;" * 2000] * 100,
+    "joiners": "\u0627\u200d" * (MIB // 4),
+    "combining characters": "\u0301" * (MIB // 2),
+    "escape sequences": "\x1b[" * (MIB // 7),
+    "unterminated sequences": "\x9d" * (MIB // 2),
+    "small texts": ["\u00fc"] * (MIB // 5),
+    "keys": {f"\u00fc{n}": 1 for n in range(MIB // 12)},
+    "near misses": "sk_Rk7Zp2Qw9Lx4Vb6N\\" * (MIB // 20),
+    "near misses, escaped": ["\\u0073\\u006b" * 800] * 100,
+    "a long key": {"\\" * MIB: 1},
+}
+
+
+@pytest.mark.parametrize("shape", HOSTILE)
+def test_no_json_takes_more_close_reading_than_is_allowed(shape: str) -> None:
+    looked = Looked(["sk_Rk7Zp2Qw9Lx4Vb6Nm1Ts"])
+    _shown, cut = looked.bounded_json(HOSTILE[shape], 10_000)
+    assert looked.read <= sanitize.MAX_CLOSE_READING
+    assert cut or shape in {"escape sequences", "a long key"}
+
+
+@given(st.data())
+def test_no_part_of_a_secret_is_shown_because_of_a_cut(data: st.DataObject) -> None:
+    secret = "sk_Rk7Zp2Qw9"
+    spellings: list[Callable[[str], str]] = [str, SPELLINGS["JSON, each character"], SPELLINGS["URL, lower case"]]
+    spell = data.draw(st.sampled_from(spellings))
+    before = data.draw(st.integers(0, 120))
+    allowed = data.draw(st.integers(1, 400))
+    text = "\u00e9" * before + spell(secret) + "\\" + "." * data.draw(st.integers(0, 9000))
+    with pytest.MonkeyPatch.context() as limits:
+        limits.setattr(sanitize, "MAX_CLOSE_READING", allowed)
+        shown = Sanitizer([secret]).json([text], 100)[0]
+    assert set(shown.replace("[secret]", "").replace("…", "").rstrip("[secrt")) <= {"\u00e9", ".", "\\"}
+
+
+def test_a_text_that_is_cut_is_told() -> None:
+    assert Sanitizer().bounded_json(["x" * 10], 10) == (["x" * 10], False)
+    assert Sanitizer().bounded_json(["x" * 11], 10) == (["x" * 9 + "…"], True)
+    assert Sanitizer().bounded_json([float("inf")], 10) == (["…"], True)

@@ -53,6 +53,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 P = TypeVar("P")
 
+_CUT = "The platform's reply is too large to be shown whole: some of its values or texts are left out, or end in …"
+
 INSTRUCTIONS = """\
 Phone numbers on {platform}. A number costs money and rings at somebody's desk: confirm number and purpose with the user \
 before you create one, and look it up first.
@@ -227,10 +229,14 @@ class _App:
     def _safe(self, content: Mapping[str, Any], limit: int, secrets: list[str]) -> dict[str, Any]:
         """Return a result or an error, cleaned and without secrets: its texts may be a platform's, or a caller's."""
         sanitize = self._sanitize.also(secrets)
-        return {
-            name: value if name in FIXED else sanitize.json(value, limit, self._documented)
-            for name, value in content.items()
-        }
+        safe = {name: content[name] for name in content if name in FIXED}
+        cut = False
+        for name in content.keys() - safe.keys():
+            safe[name], is_cut = sanitize.bounded_json(content[name], limit, self._documented)
+            cut = cut or is_cut
+        if cut and "data" in safe:
+            safe["warning"] = f"{safe['warning']}. {_CUT}" if "warning" in safe else _CUT
+        return {name: safe[name] for name in (*content, "warning") if name in safe}
 
     @cached_property
     def _documented(self) -> frozenset[str]:

@@ -6,8 +6,9 @@ import re
 import sys
 import unicodedata
 from collections.abc import Collection, Iterable
-from functools import cache, cached_property
-from itertools import groupby
+from functools import cache, cached_property, lru_cache
+from itertools import chain, groupby, islice
+from math import isfinite
 from typing import Any
 
 # What may hide in text or take a terminal over. Whole escape sequences go first, so that "\x1b[31m" leaves no "[31m".
@@ -20,17 +21,17 @@ _ESCAPES = re.compile(
     """,
     re.VERBOSE,
 )
+_ESCAPE_STARTS = re.compile("[\x1b\x90\x98\x9b\x9d-\x9f]")
 _SPACES = re.compile(r"[\t\n\r\u2028\u2029]+")
-_HIDDEN = re.compile(
-    "["
+_HIDDEN_CHARACTERS = (
     "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # invisible by design
     "\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"  # zero-width, bidi marks, embeddings, isolates
     "\ufff9-\ufffb"  # interlinear annotation
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U00013430-\U0001343f"  # format controls
     "\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"  # tag characters, and the unassigned rest of their plane's start
-    "]+"
 )
+_HIDDEN = re.compile(f"[{_HIDDEN_CHARACTERS}]+")
 _JOINERS = "\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef"  # ZWNJ, ZWJ, variation selectors
 _JOINERS_RUN = re.compile(f"[{_JOINERS}]+")
 _TRAILING_JOINERS = re.compile(f"[{_JOINERS}]+$")
@@ -47,8 +48,19 @@ _JOINING_SCRIPTS = re.compile(
 )
 _IDEOGRAPHS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_SUSPECT = re.compile(f"[{_HIDDEN_CHARACTERS}{_JOINERS}\u2028\u2029\ud800-\udfff]")
+"""Whatever is changed by the cleaning has one of these in it."""
 
 REPLACED = "[secret]"
+CUT = "…"
+"""The end of a text that is shown in part, or what stands for a value that is not shown."""
+MAX_PARTS = 15_000
+"""Values of one JSON that are shown. A page of fifty phone numbers has about 1,500."""
+MAX_DEPTH = 40
+"""Levels of nesting that are shown."""
+MAX_CLOSE_READING = 60_000
+"""Characters of one JSON that are read closely, because they are not ASCII, hidden or may be escaped: those take a thousand
+times as long as others. They are counted once for each secret, and once for the cleaning."""
 MIN_SECRET_LENGTH = 4
 """A shorter "secret" would blank out ordinary text."""
 
@@ -74,7 +86,8 @@ class Sanitizer:
         # Longest first: where one secret holds another, the whole of it goes.
         self._secrets = sorted(secrets, key=lambda secret: (-len(secret.text), secret.text))
         self._shortest = len(self._secrets[-1].text) if self._secrets else sys.maxsize
-        self._numbers = {secret.number for secret in self._secrets} - {None}
+        self._longest = len(self._secrets[0].text) if self._secrets else 0
+        self.numbers = {secret.number for secret in self._secrets} - {None}
 
     def also(self, secrets: Iterable[str]) -> Sanitizer:
         """Return one that keeps more secrets out."""
@@ -87,7 +100,7 @@ class Sanitizer:
     def __call__(self, text: str, limit: int) -> str:
         """Return `text` as `cleaned` does, without secrets, at most `limit` characters long. A cut ends in "…"."""
         text = self.redact(cleaned(text))  # the cleaning may join a secret; the cut may part it
-        return text if len(text) <= limit else _TRAILING_JOINERS.sub("", text[: limit - 1]) + "…"
+        return text if len(text) <= limit else _TRAILING_JOINERS.sub("", text[: limit - 1]) + CUT
 
     def redact(self, text: str) -> str:
         """Return `text` with every secret in it replaced, however it is escaped, and otherwise as it is."""
@@ -105,36 +118,112 @@ class Sanitizer:
         return self.redact("".join(part if part in {"\n", "\t"} else cleaned(part) for part in _LINES.split(text)))
 
     def json(self, value: Any, limit: int, names: Collection[str] = ()) -> Any:
+        """Return JSON as `bounded_json` does, without saying whether it is whole."""
+        return self.bounded_json(value, limit, names)[0]
+
+    def bounded_json(self, value: Any, limit: int, names: Collection[str] = ()) -> tuple[Any, bool]:
         """Return JSON whose texts are safe to show, each at most `limit` characters long, and which holds no secret.
 
-        No key is renamed: an entry is left out if its key is not safe to show as it is.
+        The work is bounded, whatever the value: what is beyond the limits of this module is left out, or is "…". No key is
+        renamed: an entry is left out if its key is not safe to show as it is.
 
         Args:
-            value: What `json.loads` returns, nested no deeper than the interpreter allows a recursion.
+            value: What `json.loads` returns.
             limit: Of each text.
             names: Keys that are always kept: they are ours or documented, so they tell no secret, even if one is the same.
+
+        Returns:
+            What is shown, and whether something was left out because of the limits.
         """
-        kept = set(names)
+        showing = _Showing(self, limit, set(names))
+        shown = showing.value(value, MAX_DEPTH)
+        return shown, showing.cut
 
-        def keeps(key: str) -> bool:
-            if key not in kept:
-                if self(key, limit) != key:
-                    return False
-                kept.add(key)  # a list has the same keys in each entry
-            return True
+    def _bounded(self, text: str, limit: int, allowed: int) -> tuple[str, int]:
+        """Return a text as calling this does, and how many characters of it were read closely: at most `allowed`.
 
-        def safe(value: Any) -> Any:
-            if isinstance(value, str):
-                return self(value, limit)
-            if isinstance(value, dict):
-                return {key: safe(item) for key, item in value.items() if key in kept or keeps(key)}
-            if isinstance(value, list):
-                return [safe(item) for item in value]
-            if isinstance(value, int | float) and value in self._numbers:
-                return REPLACED
-            return value
+        A text that is not read to its end loses as many characters at its end as a secret can have: so none is shown in part.
+        """
+        escaped = "%" in text or "\\" in text or "&" in text
+        if text.isascii() and text.isprintable() and not (escaped and self._secrets):
+            return self(text, limit), 0
+        times = 1 + (len(self._secrets) if escaped else 0)
+        margin = self._longest * (_LONGEST_SPELLING if escaped else 1)
+        head = text[: min(limit + margin, allowed // times)]
+        if len(head) == len(text):
+            return self(text, limit), len(head) * times
+        shown = self.redact(cleaned(head))
+        shown = shown[: max(0, min(limit - 1, len(shown) - margin))]
+        return _TRAILING_JOINERS.sub("", shown) + CUT, len(head) * times
 
-        return safe(value)
+
+_CONTAINERS = (dict, list)  # a union would be made anew for each value
+_NUMBERS = (int, float)
+
+
+class _Showing:
+    """One JSON as it is made safe to show, and how much of it may still be."""
+
+    def __init__(self, sanitize: Sanitizer, limit: int, kept: set[str]) -> None:
+        self._sanitize = sanitize
+        self._limit = limit
+        self._kept = kept
+        self._parts = MAX_PARTS
+        self._close_reading = MAX_CLOSE_READING
+        self.cut = False
+        """Something was left out."""
+
+    def value(self, value: Any, depth: int) -> Any:
+        """Return what is shown of a value, nested at most `depth` levels deep."""
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, _CONTAINERS):
+            if depth > 0:
+                return self._container(value, depth - 1)
+            self.cut = True
+            return CUT
+        if isinstance(value, float) and not isfinite(value):  # JSON has no such number
+            self.cut = True
+            return CUT
+        return REPLACED if isinstance(value, _NUMBERS) and value in self._sanitize.numbers else value
+
+    def _container(self, value: dict[str, Any] | list[Any], depth: int) -> Any:
+        if isinstance(value, dict):
+            # What the documentation names comes first: the number that was bought must not be lost behind what nobody knows.
+            named = [key for key in value if key in self._kept and not isinstance(value[key], _CONTAINERS)]
+            shown: dict[str, Any] = {}
+            for key in chain(named, islice(value, self._allowed(len(value)))):
+                if key not in shown and self._take() and (key in self._kept or self._keeps(key)):
+                    shown[key] = self.value(value[key], depth)
+            return {key: shown[key] for key in value if key in shown}
+        return [self.value(item, depth) for item in islice(value, self._allowed(len(value))) if self._take()]
+
+    def _allowed(self, count: int) -> int:
+        """Return how many entries of a container may be looked at, of so many."""
+        if count > self._parts:
+            self.cut = True
+        return self._parts
+
+    def _take(self) -> bool:
+        """Count one part; return whether it may be shown."""
+        if self._parts == 0:
+            self.cut = True
+            return False
+        self._parts -= 1
+        return True
+
+    def _text(self, text: str) -> str:
+        shown, read = self._sanitize._bounded(text, self._limit, self._close_reading)  # noqa: SLF001  (one part)
+        self._close_reading -= read
+        if len(text) > self._limit or (shown.endswith(CUT) and not text.endswith(CUT)):
+            self.cut = True
+        return shown
+
+    def _keeps(self, key: str) -> bool:
+        if len(key) > self._limit or self._text(key) != key:
+            return False
+        self._kept.add(key)  # a list has the same keys in each entry
+        return True
 
 
 def cleaned(text: str) -> str:
@@ -146,7 +235,10 @@ def cleaned(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    text = _ESCAPES.sub("", text)
+    if not _SUSPECT.search(text):
+        return text
+    if _ESCAPE_STARTS.search(text):  # many times as fast as to look for whole sequences
+        text = _ESCAPES.sub("", text)
     text = _SPACES.sub(" ", text)
     text = _HIDDEN.sub("", text)
     text = _JOINERS_RUN.sub(_needed, text)
@@ -163,8 +255,12 @@ def _needed(run: re.Match[str]) -> str:
 
     Two in a row, or one after a Latin letter, have no meaning there and could spell out a hidden text.
     """
-    text, joiners = run.string, run[0]
-    before, after = text[max(0, run.start() - 1) : run.start()], text[run.end() : run.end() + 1]
+    text = run.string
+    return _needed_between(text[max(0, run.start() - 1) : run.start()], run[0][:3], text[run.end() : run.end() + 1])
+
+
+@lru_cache(maxsize=4096)
+def _needed_between(before: str, joiners: str, after: str) -> str:
     if joiners in {"\u200d", "\ufe0f\u200d"} and _EMOJI.match(before) and _EMOJI.match(after):
         return joiners
     if not before or len(joiners) > 1:
@@ -212,8 +308,11 @@ _NUMBER = re.compile("[1-9][0-9]{3,19}")
 _LINES = re.compile(r"([\n\t])")
 
 # In what follows, repeats are bounded and no two in a row match the same text, so that no text takes long to search.
-_PERCENT = r"%(?:25)*"  # "%", encoded any number of times
-_ESCAPE = rf"(?:\\|{_PERCENT}5[cC]){{0,8}}"  # JSON in JSON in JSON has seven
+_PERCENT = r"%(?:25){0,8}"  # "%", encoded up to eight times more
+# JSON in JSON in JSON has seven backslashes. None is given back: what is spelled begins with no backslash.
+_ESCAPE = rf"\\{{0,8}}+(?:{_PERCENT}5[cC]\\{{0,7}}+){{0,7}}+"
+_LONGEST_SPELLING = 400
+"""More than the characters that one character of a secret may take in any spelling that is looked for."""
 _JSON_LETTERS = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 
 

@@ -20,7 +20,14 @@ from support.upstream import Upstream, envelope, reply
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="these are POSIX's places")]
 NUMBER = "+14155550120"
 CREATE = request("buy", "tools/call", name="create_phone_number", arguments={"phone_number": NUMBER})
-READ_ONLY = ["unshare", "--mount", "sh", "-c", 'mount -o remount,bind,ro / && ! touch "$HOME" 2>/dev/null && exec "$@"', "sh"]
+READ_ONLY = [
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    'mount -o remount,bind,ro / && ! touch "$HOME" 2>/dev/null && exec "$@"',
+    "sh",
+]
 HOMELESS = [sys.executable, str(SUPPORT / "homeless.py")]
 
 
