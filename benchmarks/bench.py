@@ -30,7 +30,8 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.client import Server, WrongError, check, number, percentile
 from benchmarks.environments import HERE, SUBJECTS, Subject, UnavailableError, prepare
-from benchmarks.report import IN_FLIGHT, Results, SubjectResult
+from benchmarks.http_client import HttpServer, free_port
+from benchmarks.report import HTTP_IN_FLIGHT, IN_FLIGHT, Results, SubjectResult
 from benchmarks.upstream import SLOW_NUMBER, answer
 
 RESULTS_JSON = HERE / "results.json"
@@ -79,6 +80,20 @@ class Bench:
             subject: What to start.
             path: Of the base URL: how the platform behaves.
         """
+        return Server(subject.command(), self._environ(subject, path), self.place)
+
+    @contextlib.contextmanager
+    def warm_http(self, subject: Subject, path: str = "") -> Iterator[HttpServer]:
+        """Start a subject as an HTTP server, and call it until it has loaded what it needs."""
+        assert subject.http is not None
+        port = free_port()
+        command = [*subject.command(), *subject.http, str(port)]
+        with HttpServer(command, self._environ(subject, path), self.place, port) as server:
+            server.start()
+            server.sequential(self.scale.warm_up)
+            yield server
+
+    def _environ(self, subject: Subject, path: str) -> dict[str, str]:
         environ = {
             # Nothing of whoever runs this: a variable of theirs could change what a server does.
             "PATH": os.environ.get("PATH", os.defpath),
@@ -91,7 +106,7 @@ class Bench:
         }
         if subject.name == "ours":
             environ["PHONE_NUMBER_MCP_JOURNAL"] = str(self.place / "journal")
-        return Server(subject.command(), environ, self.place)
+        return environ
 
     @contextlib.contextmanager
     def warm(self, subject: Subject, path: str = "") -> Iterator[Server]:
@@ -132,6 +147,23 @@ def throughput(bench: Bench, subject: Subject) -> dict[str, float]:
                     server.pump(in_flight, calls=2 * in_flight)  # connections are opened
                 rates[f"rate_{in_flight}{suffix}"] = server.pump(in_flight, seconds=bench.scale.seconds)
     return rates
+
+
+def http(bench: Bench, subject: Subject) -> dict[str, float]:
+    """Calls over HTTP: one after another, and with so many in flight."""
+    with bench.warm_http(subject) as server:
+        times = server.sequential(2 * bench.scale.seconds)
+        server.pump(HTTP_IN_FLIGHT, bench.scale.seconds)
+        rate = server.pump(HTTP_IN_FLIGHT, bench.scale.seconds)
+    with bench.warm_http(subject, "/delay/50") as server:
+        server.pump(HTTP_IN_FLIGHT, bench.scale.seconds)
+        slow_rate = server.pump(HTTP_IN_FLIGHT, bench.scale.seconds)
+    return {
+        "http_p50_us": percentile(times, 0.5) * 1e6,
+        "http_p99_us": percentile(times, 0.99) * 1e6,
+        "http_rate": rate,
+        "http_rate_50ms": slow_rate,
+    }
 
 
 def head_of_line(bench: Bench, subject: Subject) -> dict[str, float]:
@@ -197,6 +229,12 @@ METRICS = {
     ),
     "latency": Metric(latency, lambda subject: subject.calls, lambda *_: 1, ("p50_us", "p99_us")),
     "throughput": Metric(throughput, lambda subject: subject.calls, lambda *_: 1, _RATES),
+    "http": Metric(
+        http,
+        lambda subject: subject.http is not None,
+        lambda *_: 1,
+        ("http_p50_us", "http_p99_us", "http_rate", "http_rate_50ms"),
+    ),
     "head-of-line": Metric(
         head_of_line,
         lambda subject: subject.calls,

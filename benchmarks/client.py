@@ -22,12 +22,12 @@ PATIENCE = 30.0
 PILE = 20_000
 """Lines that are kept unread, at most: what keeps them from filling the memory."""
 
-_INITIALIZE = {
+INITIALIZE: dict[str, Any] = {
     "protocolVersion": "2025-06-18",  # the newest that all subjects know
     "capabilities": {},
     "clientInfo": {"name": "benchmark", "version": "1"},
 }
-_CALL = (
+CALL = (
     b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":'
     b'{"name":"get_phone_number","arguments":{"phone_number":"%b"}}}\n'
 )
@@ -95,7 +95,7 @@ class Server:
 
     def start(self) -> bytes:
         """Shake hands, ask for the tools, and return the line that lists them."""
-        self._request("initialize", _INITIALIZE)
+        self._request("initialize", INITIALIZE)
         self._send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
         return self._request("tools/list", {})
 
@@ -108,7 +108,7 @@ class Server:
         """Send a call without waiting for its answer; return its id."""
         id_ = self._new_id()
         self._open.add(id_)
-        self._send(_CALL % (id_, phone_number.encode()))
+        self._send(CALL % (id_, phone_number.encode()))
         return id_
 
     def finish(self, id_: int) -> tuple[bytes, float]:
@@ -150,7 +150,7 @@ class Server:
             if due:
                 ids = [self._new_id() for _ in range(due)]
                 pending.update(ids)
-                self._send(b"".join([_CALL % (id_, number(id_).encode()) for id_ in ids]))
+                self._send(b"".join([CALL % (id_, number(id_).encode()) for id_ in ids]))
                 left -= due
             lines = self._lines()
             now = time.perf_counter()

@@ -36,6 +36,7 @@ class Subject:
         node: Whether it runs on Node.
         calls: Whether it has our two tools; the published servers call platforms that are not here.
         many_calls: Whether its memory is measured over many calls, which takes minutes.
+        http: The arguments with which it serves Streamable HTTP at a port, which is appended; None if that is not measured.
         environ: What it reads besides the settings that all are given.
     """
 
@@ -46,6 +47,7 @@ class Subject:
     node: bool = False
     calls: bool = True
     many_calls: bool = False
+    http: tuple[str, ...] | None = None
     environ: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -70,8 +72,22 @@ class Subject:
 
 
 SUBJECTS = (
-    Subject("ours", "phone-number-mcp", (str(ROOT),), "phone-number-mcp", many_calls=True),
-    Subject("stock", "stock Python SDK: mcp, httpx", ("mcp>=2.3,<3", "httpx", "pydantic"), "stock.py", many_calls=True),
+    Subject(
+        "ours",
+        "phone-number-mcp",
+        (f"{ROOT}[http]",),
+        "phone-number-mcp",
+        many_calls=True,
+        http=("http", "--port"),
+    ),
+    Subject(
+        "stock",
+        "stock Python SDK: mcp, httpx",
+        ("mcp>=2.3,<3", "httpx", "pydantic"),
+        "stock.py",
+        many_calls=True,
+        http=(),
+    ),
     Subject("fastmcp", "FastMCP, httpx", ("fastmcp>=4,<5", "httpx"), "fastmcp_server.py"),
     Subject("typescript", "TypeScript SDK, fetch", program="server.mjs", node=True, many_calls=True),
     Subject(
@@ -91,7 +107,20 @@ SUBJECTS = (
         environ=(("VAPI_TOKEN", "benchmark"),),
     ),
 )
-_SHOWN = ("phone-number-mcp", "mcp", "fastmcp", "httpx", "httpx2", "httpcore", "h11", "pydantic", "anyio", "sniffio")
+_SHOWN = (
+    "phone-number-mcp",
+    "mcp",
+    "fastmcp",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "h11",
+    "uvicorn",
+    "httptools",
+    "pydantic",
+    "anyio",
+    "sniffio",
+)
 """The packages whose versions are reported, where they are installed."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 IN_FLIGHT = (1, 64, 256)
+HTTP_IN_FLIGHT = 64
 _NONE = "–"
 
 
@@ -81,6 +82,9 @@ def targets(memory_calls: Sequence[int]) -> tuple[Target, ...]:
         Target("p50 of sequential calls", "p50_us", 0.6, "µs"),
         Target("calls/s, 64 in flight", "rate_64", 2.5, at_least=True),
         Target("calls/s, 64 in flight, 50 ms upstream", "rate_64_50ms", 2, at_least=True),
+        Target("HTTP: p50 of sequential calls", "http_p50_us", 0.6, "µs"),
+        Target("HTTP: calls/s, 64 in flight", "http_rate", 2, at_least=True),
+        Target("HTTP: calls/s, 64 in flight, 50 ms upstream", "http_rate_50ms", 2, at_least=True),
         Target("cold start", "start_ms", 0.9, "ms"),
         Target("memory after 0 calls", "start_rss", 1.05, "MiB"),
         Target(f"memory after {few:,} calls", "rss_few", 1.05, "MiB"),
@@ -164,6 +168,16 @@ def _sections(few: int, many: int) -> Iterator[tuple[str, str, dict[str, str]]]:
             f"{in_flight}{title}": f"rate_{in_flight}{suffix}"
             for title, suffix in (("", ""), (", 50 ms upstream", "_50ms"))
             for in_flight in IN_FLIGHT
+        },
+    )
+    yield (
+        "Streamable HTTP",
+        "Over loopback: one call after another on one connection, then 64 on 64 connections. The stock server is the SDK's as it comes.",
+        {
+            "p50 µs": "http_p50_us",
+            "p99 µs": "http_p99_us",
+            "calls/s, 64 in flight": "http_rate",
+            "calls/s, 64 in flight, 50 ms upstream": "http_rate_50ms",
         },
     )
     yield (

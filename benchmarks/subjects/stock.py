@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -54,4 +55,7 @@ async def create_phone_number(
 
 
 if __name__ == "__main__":
-    server.run()
+    if len(sys.argv) > 1:  # a port
+        server.run("streamable-http", port=int(sys.argv[1]))
+    else:
+        server.run()

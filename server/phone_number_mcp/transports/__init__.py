@@ -14,6 +14,10 @@ class AfterResponse:
     def __init__(self) -> None:
         self._callbacks: list[Callable[[], None]] = []
 
+    def __bool__(self) -> bool:
+        """Return whether there is any callback."""
+        return bool(self._callbacks)
+
     def add(self, callback: Callable[[], None]) -> None:
         """Run a callback once the response is handed over; never, if it is not."""
         self._callbacks.append(callback)

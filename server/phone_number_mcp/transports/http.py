@@ -15,17 +15,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from mcp.server.transport_security import TransportSecuritySettings
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, Router
 
 from phone_number_mcp.settings import loopback
-from phone_number_mcp.transports.stdio import MAX_LINE_BYTES, RefusedError, parse, too_long
+from phone_number_mcp.transports.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mcp.server.lowlevel import Server
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.requests import Request
 
 PATH = "/mcp"
 LAST_SECONDS = 1
@@ -46,7 +46,9 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: The port cannot be used.
     """
     address = loopback(host)
-    listener = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET)  # noqa: PLR2004  (IPv6)
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004  (IPv6)
+    # Only where the protocol is named does asyncio set TCP_NODELAY; without it, each reply waits 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((str(address), port))
@@ -73,25 +75,22 @@ class Http:
         """Serve until `stop` is called. The address is printed on stderr: stdout stays free, as with stdio."""
         host, port = self._listener.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
-        names = ["localhost", "127.0.0.1", "[::1]", name]
-        app = server.streamable_http_app(
-            streamable_http_path=PATH,
-            stateless_http=True,
-            transport_security=TransportSecuritySettings(
-                enable_dns_rebinding_protection=True,
-                allowed_hosts=[each for name in names for each in (name, f"{name}:*")],
-                allowed_origins=[each for name in names for each in (f"http://{name}", f"http://{name}:*")],
-            ),
-        )
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it tells of each request that is cut at the end
-        config = uvicorn.Config(
-            _Checked(app), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=LAST_SECONDS
-        )
-        self._server = _Server(config)
-        self._server.should_exit = self._stopped
-        sys.stderr.write(f"phone-number-mcp serves MCP at http://{name}:{port}{PATH} (ctrl-c ends it)\n")
-        sys.stderr.flush()
-        await self._server.serve(sockets=[self._listener])
+        async with server.lifespan(server) as state:
+            endpoint = Endpoint(server, state, ["localhost", "127.0.0.1", "[::1]", name])
+            config = uvicorn.Config(
+                Router([Route(PATH, endpoint), Route("/healthz", _healthz)]),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=LAST_SECONDS,
+            )
+            self._server = _Server(config)
+            self._server.should_exit = self._stopped
+            sys.stderr.write(f"phone-number-mcp serves MCP at http://{name}:{port}{PATH} (ctrl-c ends it)\n")
+            sys.stderr.flush()
+            await self._server.serve(sockets=[self._listener])
 
     def quiesce(self) -> None:
         """Take no more connections; what is under way goes on, and is answered."""
@@ -106,55 +105,9 @@ class Http:
             self._server.should_exit = True
 
 
-class _Checked:
-    """An application that is given only messages that stdio would take: one parser reads what another would read differently.
-
-    What is refused is answered with JSON-RPC's error as JSON, and status 400; 413 if it is too large.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, as ASGI has it."""
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        body = await _body(receive)
-        if body is None:
-            return
-        try:
-            if len(body) > MAX_LINE_BYTES:
-                raise too_long()
-            parse(body)
-        except RefusedError as refused:
-            log.debug("refused a message: %s", refused)
-            content = refused.error.model_dump_json(by_alias=True, exclude_unset=True)
-            status = 413 if len(body) > MAX_LINE_BYTES else 400
-            await Response(content, status, media_type="application/json")(scope, receive, send)
-            return
-        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replay() -> Message:
-            return messages.pop() if messages else await receive()
-
-        await self._app(scope, replay, send)
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """Return the body of a request; of one that is too large, just more than the limit; None if the client has gone.
-
-    The rest of what is too large is read as well, but not kept: a client that is still sending would not see the answer.
-    """
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        if len(body) <= MAX_LINE_BYTES:
-            body += message.get("body", b"")
-        if not message.get("more_body", False):
-            return bytes(body)
+async def _healthz(_request: Request) -> PlainTextResponse:
+    """Say that this process serves requests. It asks nobody else, so it can be polled often."""
+    return PlainTextResponse("ok\n")
 
 
 class _Server(uvicorn.Server):
