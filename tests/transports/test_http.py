@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import httpx
 import pytest
-from anyio.abc import Process
+from anyio.abc import Process, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client
 from mcp_types import ElicitResult
 
+from phone_number_mcp.transports.http import listen
 from phone_number_mcp.transports.stdio import MAX_LINE_BYTES
 from phone_number_mcp.writes.journal import Entry
 from phone_number_mcp.writes.sqlite import entries
@@ -27,7 +30,7 @@ from support.messages import INITIALIZE, get, request
 from support.person import Person
 from support.server import KEY, SECRET, TOOLS, command, content, credentials, environment
 from support.system import STOPS
-from support.upstream import Upstream
+from support.upstream import Upstream, reply
 from support.wire import MODERN
 
 pytestmark = pytest.mark.anyio
@@ -54,10 +57,13 @@ class Served:
         return list(entries(self.journal))
 
 
-@asynccontextmanager
-async def serving(own_journal: dict[str, str], *options: str, **env: str) -> AsyncIterator[Served]:
+def serving(own_journal: dict[str, str], *options: str, **env: str) -> AbstractAsyncContextManager[Served]:
     """Start the server at a free port; `stderr` and `stdout` are whole once it has ended."""
-    program = command(*options, "--port", "0")
+    return started(command(*options, "--port", "0"), own_journal, **env)
+
+
+@asynccontextmanager
+async def started(program: list[str], own_journal: dict[str, str], **env: str) -> AsyncIterator[Served]:
     environ = environment(own_journal, **env)
     with anyio.fail_after(60):
         async with await anyio.open_process(program, stdin=subprocess.DEVNULL, env=environ) as process:
@@ -76,13 +82,18 @@ async def serving(own_journal: dict[str, str], *options: str, **env: str) -> Asy
             await process.wait()
 
 
+@pytest.mark.parametrize("parser", ["httptools", "h11"])
 @ERAS
 async def test_a_client_looks_a_number_up_and_creates_one(
-    own_journal: dict[str, str], platform: Faulty, mode: str
+    own_journal: dict[str, str], platform: Faulty, tmp_path: Path, mode: str, parser: str
 ) -> None:
     options = ("http", "--log-level", "debug")
+    env = credentials(platform.upstream)
+    if parser == "h11":  # which is what there is where httptools is not installed
+        (tmp_path / "httptools.py").write_text("raise ImportError")
+        env["PYTHONPATH"] = str(tmp_path)
     async with (
-        serving(own_journal, *options, **credentials(platform.upstream)) as served,
+        serving(own_journal, *options, **env) as served,
         Client(served.url, mode=mode) as client,
     ):
         assert [tool.name for tool in (await client.list_tools()).tools] == TOOLS
@@ -181,10 +192,157 @@ async def test_a_page_that_calls_by_another_name_is_refused(own_journal: dict[st
         assert (await client.get(served.url.removesuffix("/mcp"))).status_code == 404
 
 
+JSON = {"content-type": "application/json"}
+
+
+async def test_what_is_sent_leaves_at_once() -> None:
+    nodelay: list[int] = []
+
+    async def accepted(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nodelay.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = listen("127.0.0.1", 0)
+    async with await asyncio.start_server(accepted, sock=listener):
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        await reader.read()
+        writer.close()
+    assert nodelay == [1]
+
+
+async def test_a_reply_is_one_json_object(own_journal: dict[str, str]) -> None:
+    async with serving(own_journal, "http", "--sandbox") as served, httpx.AsyncClient() as client:
+        response = await client.post(served.url, json=get(7), headers=ACCEPT)
+        assert (response.headers["content-type"], response.json()["id"]) == ("application/json", 7)
+        plain = await client.post(served.url, json=get(8), headers={"accept": "application/json"})
+        assert plain.json()["id"] == 8
+        notified = await client.post(served.url, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+        assert (notified.status_code, notified.content) == (202, b"")
+
+
+@ERAS
+async def test_progress_makes_the_reply_an_event_stream(
+    own_journal: dict[str, str], upstream: Upstream, mode: str
+) -> None:
+    told: list[float] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        assert (total, bool(message)) == (3, True)
+        told.append(progress)
+
+    upstream.answer = reply(503, {"status": "error", "message": "Down"})
+    async with (
+        serving(own_journal, "http", **credentials(upstream)) as served,
+        Client(served.url, mode=mode) as client,
+    ):
+        number = {"phone_number": "+14155550100"}
+        result = await client.call_tool("get_phone_number", number, progress_callback=on_progress)
+    assert content(result)["error"]["code"] == "platform_error"
+    assert told == [2, 3]
+
+
+async def test_there_is_no_stream_to_get_and_no_session_to_delete(own_journal: dict[str, str]) -> None:
+    async with serving(own_journal, "http", "--sandbox") as served, httpx.AsyncClient() as client:
+        for method in ("GET", "DELETE", "PUT"):
+            response = await client.request(method, served.url, headers={"accept": "text/event-stream"})
+            assert (response.status_code, response.headers["allow"]) == (405, "POST"), method
+            assert "POST" in response.json()["error"]["message"]
+
+
+async def test_healthz_answers_whoever_asks(own_journal: dict[str, str]) -> None:
+    async with serving(own_journal, "http") as served, httpx.AsyncClient() as client:  # without credentials
+        url = served.url.removesuffix("/mcp") + "/healthz"
+        response = await client.get(url, headers={"host": "probe.example.com"})
+        assert (response.status_code, response.text) == (200, "ok\n")
+        assert (await client.head(url)).status_code == 200
+        assert (await client.post(url)).status_code == 405
+
+
+SUPPORTED = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"]
+TOOLS_LIST = request(5, "tools/list")
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "status", "code", "why"),
+    [
+        ({}, TOOLS_LIST, 415, -32600, "Content-Type: application/json"),
+        ({"content-type": "text/plain"}, TOOLS_LIST, 415, -32600, "Content-Type: application/json"),
+        (JSON | {"accept": "text/html"}, TOOLS_LIST, 406, -32600, "Accept: application/json, text/event-stream"),
+        (JSON | {"mcp-protocol-version": "2099-01-01"}, TOOLS_LIST, 400, -32022, ", ".join(SUPPORTED)),
+        (JSON | {"mcp-protocol-version": MODERN}, TOOLS_LIST, 400, -32602, "io.modelcontextprotocol/protocolVersion"),
+        (JSON | {"mcp-protocol-version": MODERN}, INITIALIZE, 400, -32602, "io.modelcontextprotocol/protocolVersion"),
+    ],
+)
+async def test_what_cannot_be_served_says_what_is_expected(
+    own_journal: dict[str, str], headers: dict[str, str], message: dict[str, object], status: int, code: int, why: str
+) -> None:
+    async with serving(own_journal, "http", "--sandbox") as served, httpx.AsyncClient() as client:
+        response = await client.post(served.url, content=json.dumps(message), headers=headers)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code)
+    assert why in error["message"]
+    if code == -32022:
+        assert error["data"] == {"supported": [MODERN], "requested": "2099-01-01"}
+
+
+async def test_spaces_around_a_header_are_no_part_of_it(own_journal: dict[str, str]) -> None:
+    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+    call = json.dumps(request(1, "tools/list", _meta=meta)).encode()
+    head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json \r\naccept:  */* \r\n"
+    head += f"mcp-protocol-version:  {MODERN} \r\nmcp-method: \ttools/list \r\ncontent-length: {len(call)}\r\n\r\n"
+    async with serving(own_journal, "http", "--sandbox") as served:
+        port = httpx.URL(served.url).port
+        assert port is not None
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            await stream.send(head.encode() + call)
+            assert (await stream.receive()).startswith(b"HTTP/1.1 200")
+
+
+async def test_an_unknown_version_at_the_handshake_is_answered_with_the_newest(own_journal: dict[str, str]) -> None:
+    client_info = {"name": "raw", "version": "0"}
+    hello = request(1, "initialize", protocolVersion="2099-01-01", capabilities={}, clientInfo=client_info)
+    async with serving(own_journal, "http", "--sandbox") as served, httpx.AsyncClient() as client:
+        response = await client.post(served.url, json=hello, headers=ACCEPT)
+    assert response.json()["result"]["protocolVersion"] == "2025-11-25"
+
+
 CALL = (
     b'{"jsonrpc": "2.0", "id": 77, "method": "tools/call", "params": {"name": "create_phone_number", '
     b'"arguments": {"phone_number": "+14155550120"%s}}}'
 )
+
+
+async def call_raw(stream: SocketStream) -> bytes:
+    """Call a tool on a connection; return the status line."""
+    body = json.dumps(get(1)).encode()
+    await stream.send(b"POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
+    await stream.send(b"content-length: %d\r\n\r\n%b" % (len(body), body))
+    received = b""
+    while b'"result"' not in received:
+        received += await stream.receive()
+    return received.partition(b"\r\n")[0]
+
+
+async def test_more_connections_than_descriptors_are_survived(own_journal: dict[str, str]) -> None:
+    program = ["/bin/sh", "-c", 'ulimit -n 64; exec "$0" "$@"', *command("http", "--sandbox", "--port", "0")]
+    async with started(program, own_journal) as served, AsyncExitStack() as stack:
+        port = httpx.URL(served.url).port
+        assert port is not None
+
+        async def connect() -> SocketStream:
+            return await stack.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+
+        first = await connect()
+        assert await call_raw(first) == b"HTTP/1.1 200 OK"
+        flood = [await connect() for _ in range(300)]
+        assert await call_raw(first) == b"HTTP/1.1 200 OK"
+        assert await call_raw(await connect()) == b"HTTP/1.1 200 OK"
+        for each in flood:
+            await each.aclose()
+        assert await call_raw(await connect()) == b"HTTP/1.1 200 OK"
+    logged = served.stderr.decode().partition("(ctrl-c ends it)")[2]
+    assert logged.count("\n") == 1
+    assert "idle ones are closed" in logged
 
 
 REFUSED: list[tuple[bytes, int, int, int | None, str]] = [

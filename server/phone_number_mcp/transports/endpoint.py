@@ -95,7 +95,8 @@ class Endpoint:
             await _send_json(send, status, content)
 
     async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
+        # uvicorn's parsers differ in whether they cut the spaces around a value.
+        headers = Headers(raw=[(name, value.strip()) for name, value in scope["headers"]])
         streams = _check_headers(scope["method"], headers)
         body = await _body(receive)
         if body is None:  # the client has gone
@@ -195,7 +196,7 @@ def _connection(message: types.JSONRPCRequest, headers: Headers) -> Connection |
         return InboundLadderRejection(
             types.UNSUPPORTED_PROTOCOL_VERSION,
             f"Unsupported protocol version in the header MCP-Protocol-Version. Supported are {known}",
-            {"supported": [*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS], "requested": version},
+            {"supported": list(MODERN_PROTOCOL_VERSIONS), "requested": version},  # as server/discover lists them
         )
     if twice := find_duplicated_routing_header(headers.items()):
         return InboundLadderRejection(types.HEADER_MISMATCH, f"the header {twice} appears more than once")

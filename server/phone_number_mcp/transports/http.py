@@ -8,6 +8,7 @@ https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stream
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+import uvicorn.protocols.http.auto
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router
 
@@ -30,6 +32,17 @@ if TYPE_CHECKING:
 PATH = "/mcp"
 LAST_SECONDS = 1
 """How long requests may go on once the process is told to end, and the writes have settled."""
+MAX_CONNECTIONS = 10_000
+"""Open at once, also where the system's limit on descriptors would allow more."""
+MIN_CONNECTIONS = 8
+"""Open at once, also where that limit leaves too few."""
+RESERVED_DESCRIPTORS = 64
+"""For the journal, the log and the event loop, and for connections that are accepted before they are counted."""
+ACCEPTS_AT_ONCE = 8
+"""In one turn of the event loop. asyncio accepts up to this many before any of them is counted; and where descriptors have run
+out, it fails, and logs that, this many times a second."""
+WAITING_CONNECTIONS = 1024
+"""Those that the system keeps until they are accepted."""
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +97,8 @@ class Http:
                 access_log=False,
                 lifespan="off",
                 server_header=False,
+                http=_limited(_max_connections()),
+                backlog=ACCEPTS_AT_ONCE,
                 timeout_graceful_shutdown=LAST_SECONDS,
             )
             self._server = _Server(config)
@@ -110,8 +125,60 @@ async def _healthz(_request: Request) -> PlainTextResponse:
     return PlainTextResponse("ok\n")
 
 
+def _max_connections() -> int:
+    """Return how many clients' connections may be open: each may need another one, to the platform."""
+    if sys.platform == "win32":  # which has no such limit
+        return MAX_CONNECTIONS
+    import resource  # noqa: PLC0415  (Windows has no such module)
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, (soft - RESERVED_DESCRIPTORS) // 2))
+
+
+def _limited(limit: int) -> type[asyncio.Protocol]:
+    """Return the HTTP protocol with at most so many connections: one more replaces an idle one, or is closed if there is none.
+
+    A connection that has made no request yet goes before one that has, and then the one that is idle longest.
+    """
+    protocol: Any = uvicorn.protocols.http.auto.AutoHTTPProtocol  # of two classes, the one whose parser is installed
+    full = False
+
+    class Limited(protocol):  # type: ignore[misc]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            nonlocal full
+            super().connection_made(transport)
+            self.used_at = self.loop.time()
+            if len(self.connections) <= limit:
+                full = full and len(self.connections) > limit // 2
+                return
+            if not full:
+                full = True
+                log.warning("%d connections are open, no more are possible: idle ones are closed for new ones", limit)
+            idle = [each for each in self.connections if each is not self and each.idle]
+            closed = min(idle, key=lambda each: (each.cycle is not None, each.used_at), default=self)
+            self.connections.discard(closed)
+            closed.transport.abort()
+
+        def data_received(self, data: bytes) -> None:
+            self.used_at = self.loop.time()
+            super().data_received(data)
+
+        @property
+        def idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+    return Limited
+
+
 class _Server(uvicorn.Server):
     """A server that leaves the signals to whoever runs it: the writes have to settle first."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(WAITING_CONNECTIONS)  # it is the event loop that is to take a few at once, not the system
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
