@@ -369,3 +369,37 @@ async def test_a_name_in_place_of_a_number_is_answered_with_the_way_to_find_it(
     assert error["code"] == "invalid_arguments"
     assert error["fields"][0]["problem"] == "has letters in it: it looks like a name, not a phone number"
     assert hint in error["hint"]
+
+
+async def test_a_request_before_the_handshake_is_told_what_comes_first(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        error = (await client.ask("tools/list"))["error"]
+        assert error["code"] == -32602
+        for word in ("initialize", MODERN, "io.modelcontextprotocol/protocolVersion"):
+            assert word in error["message"]
+        await client.initialize()  # and then it goes on
+        assert "result" in await client.ask("tools/list")
+
+
+async def test_malformed_parameters_are_named_and_not_repeated(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        hello = (await client.ask("initialize", {"protocolVersion": HANDSHAKE, "capabilities": {}}))["error"]
+        assert (hello["code"], hello["message"]) == (
+            -32602,
+            "Invalid request parameters: params.clientInfo: Field required",
+        )
+        await client.initialize()
+        call = (await client.ask("tools/call", {"name": ["s3cr3t"], "arguments": {}}))["error"]
+        assert call["code"] == -32602
+        assert "name: Input should be a valid string" in call["message"]
+        assert "s3cr3t" not in call["message"]
+
+
+async def test_a_version_that_nobody_speaks_is_told_which_are_supported(raw: Open) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2099-01-01",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    async with raw("--sandbox") as client:
+        error = (await client.ask("tools/list", {"_meta": meta}))["error"]
+    assert (error["code"], error["data"]["supported"]) == (-32022, [MODERN])

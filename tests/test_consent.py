@@ -10,12 +10,13 @@ import anyio
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
+from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult
 
 from phone_number_mcp.consent import MAX_QUESTION, visible
 from support.faulty import Faulty
 from support.person import Person
-from support.server import Open, command, content, credentials
+from support.server import TOOLS, Connect, Open, command, content, credentials
 from support.upstream import Upstream
 from support.wire import MODERN, RawClient
 
@@ -186,6 +187,55 @@ async def test_a_client_that_cannot_ask_is_declined_with_a_hint_for_the_operator
     assert failure["code"] == "declined"
     assert "--confirm" in failure["hint"]
     assert platform.upstream.requests == []
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])  # auto: 2026-07-28, with server/discover
+async def test_a_client_that_cannot_ask_is_not_offered_what_it_could_not_do(
+    platform: Faulty, own_journal: dict[str, str], mode: str
+) -> None:
+    async with connected(platform, own_journal, mode, None) as client:
+        tools = (await client.list_tools()).tools
+        prompts = (await client.list_prompts()).prompts
+        with pytest.raises(MCPError, match="Unknown prompt"):
+            await client.get_prompt("set_up_phone_number")
+        with pytest.raises(MCPError, match="Unknown tool") as unknown:
+            await client.call_tool("buy_phone_number", {})
+        assert "create_phone_number" not in str(unknown.value)
+        assert client.instructions is not None
+        assert "--confirm always" in client.instructions
+        assert "this client cannot show a question" in client.instructions
+    assert {tool.name for tool in tools} >= {"get_phone_number", "list_phone_numbers"}
+    assert all(tool.annotations is not None and tool.annotations.read_only_hint for tool in tools)
+    assert [prompt.name for prompt in prompts] == ["review_phone_numbers"]
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])  # auto: 2026-07-28, with server/discover
+async def test_a_client_that_can_ask_is_offered_everything(
+    platform: Faulty, own_journal: dict[str, str], mode: str
+) -> None:
+    async with connected(platform, own_journal, mode, Person(YES)) as client:
+        tools = await client.list_tools()
+        prompts = await client.list_prompts()
+        assert client.instructions is not None
+        assert "--confirm" not in client.instructions
+    assert [tool.name for tool in tools.tools] == TOOLS
+    assert len(prompts.prompts) == 2
+    if mode == "auto":  # what one client is offered is not what another is
+        assert {tools.cache_scope, prompts.cache_scope} == {"private"}
+
+
+async def test_without_confirm_what_is_offered_is_the_same_for_all(connect: Connect) -> None:
+    async with connect("--sandbox", mode=MODERN) as client:
+        tools = await client.list_tools()
+    assert ([tool.name for tool in tools.tools], tools.cache_scope) == (TOOLS, "public")
+
+
+async def test_a_client_that_can_only_open_addresses_cannot_ask(raw: Open, platform: Faulty) -> None:
+    async with raw("--confirm", "always", env=credentials(platform.upstream)) as client:
+        hello = await client.initialize(elicitation={"url": {}})
+        result = await client.call("create_phone_number", **WISH)
+    assert "--confirm always" in hello["result"]["instructions"]
+    assert result["structuredContent"]["error"]["code"] == "declined"
 
 
 @ERAS

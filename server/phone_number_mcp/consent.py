@@ -12,12 +12,13 @@ import re
 import secrets
 import time
 import unicodedata
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 from pydantic import SecretStr, ValidationError
 
 from phone_number_mcp.errors import Declined, FieldProblem, InvalidArguments, duration
@@ -42,10 +43,40 @@ _FORM: types.ElicitRequestedSchema = {
     "properties": {"confirm": {"type": "boolean", "title": "Yes, do it", "description": "Only yes sends anything"}},
     "required": ["confirm"],
 }
-_CANNOT_ASK = (
-    "This client cannot show a question to the person, and the server runs with --confirm always. Nothing was sent. Whoever "
-    "runs the server can use a client that supports elicitation, or start it without --confirm."
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why the person cannot be asked."""
+
+    reason: str
+    remedy: str
+
+
+_CLIENT = Obstacle(
+    "this client cannot show a question to the person (it declares no form elicitation)",
+    "Whoever runs the server can use a client that supports elicitation, or start it without --confirm.",
 )
+_TRANSPORT = Obstacle(
+    f"over HTTP the server can ask only in protocol version {LATEST_MODERN_VERSION}, and this client uses an older one",
+    f"Whoever runs the server can use a client that speaks {LATEST_MODERN_VERSION}, or stdio, or start it without --confirm.",
+)
+
+
+def obstacle(ctx: ServerRequestContext[Any, Any], capabilities: types.ClientCapabilities | None) -> Obstacle | None:
+    """Return why the person at a client cannot be asked; None if they can.
+
+    Args:
+        ctx: A request of the client.
+        capabilities: What the client says that it can do; None if it has not said it.
+    """
+    if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS and not ctx.session.can_send_request:
+        return _TRANSPORT
+    elicitation = capabilities.elicitation if capabilities else None
+    # {} stands for forms: https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation#capabilities
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return _CLIENT
+    return None
 
 
 class Consent:
@@ -79,9 +110,10 @@ class Consent:
             Declined: The person said no, did not answer in time, or cannot be asked; or the answer is malformed.
             InvalidArguments: The question is too long for a person to read.
         """
-        capabilities = ctx.session.client_capabilities
-        if capabilities is None or capabilities.elicitation is None:
-            raise Declined("The person was not asked, because this client cannot ask", hint=_CANNOT_ASK)
+        found = obstacle(ctx, ctx.session.client_capabilities)
+        if found is not None:
+            hint = f"The server runs with --confirm always, and nothing was sent. {found.remedy}"
+            raise Declined(f"The person was not asked: {found.reason}", hint=hint)
         question = self._question(tool, arguments)
         answer: types.InputResponse | None
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
@@ -102,7 +134,7 @@ class Consent:
             with anyio.move_on_after(self._timeout):
                 return await ctx.session.elicit_form(question, _FORM, related_request_id=ctx.request_id)
         except MCPError as error:
-            raise Declined(f"The client answered the question with an error: {error}", hint=_CANNOT_ASK) from error
+            raise Declined(f"The client answered the question with an error: {error}", hint=_CLIENT.remedy) from error
         except ValidationError as error:
             raise Declined("The client's answer to the question is malformed") from error
         raise Declined(f"The person did not answer within {duration(self._timeout)}")

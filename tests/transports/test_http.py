@@ -135,6 +135,28 @@ async def test_a_person_is_asked_before_a_write_without_a_session(
     assert platform.posts == 1
 
 
+async def test_up_to_2025_11_25_the_transport_is_named_that_cannot_ask(
+    own_journal: dict[str, str], platform: Faulty
+) -> None:
+    person = Person(ElicitResult(action="accept", content={"confirm": True}))
+    async with (
+        serving(own_journal, "http", "--confirm", "always", **credentials(platform.upstream)) as served,
+        Client(served.url, mode="legacy", elicitation_callback=person) as client,
+    ):
+        tools = [tool.name for tool in (await client.list_tools()).tools]
+        failure = content(await client.call_tool("create_phone_number", WISH))["error"]
+        assert client.instructions is not None
+        assert "over HTTP the server can ask only in protocol version 2026-07-28" in client.instructions
+    assert "get_phone_number" in tools
+    assert "create_phone_number" not in tools
+    assert (failure["code"], failure["outcome"]) == ("declined", "not_applied")
+    assert "over HTTP" in failure["message"]
+    for way in ("2026-07-28", "stdio", "without --confirm"):
+        assert way in failure["hint"]
+    assert person.asked == []
+    assert platform.posts == 0
+
+
 async def test_a_create_whose_client_hangs_up_is_not_torn_off(own_journal: dict[str, str], platform: Faulty) -> None:
     answer = Held(0)
     platform.fail(answer, commits=True)
@@ -270,6 +292,7 @@ TOOLS_LIST = request(5, "tools/list")
         (JSON | {"accept": "text/html"}, TOOLS_LIST, 406, -32600, "Accept: application/json, text/event-stream"),
         (JSON | {"mcp-protocol-version": "2099-01-01"}, TOOLS_LIST, 400, -32022, ", ".join(SUPPORTED)),
         (JSON | {"mcp-protocol-version": MODERN}, TOOLS_LIST, 400, -32602, "io.modelcontextprotocol/protocolVersion"),
+        (JSON, request(5, "tools/call", arguments={}), 200, -32602, "name: Field required"),
         (JSON | {"mcp-protocol-version": MODERN}, INITIALIZE, 400, -32602, "io.modelcontextprotocol/protocolVersion"),
     ],
 )
