@@ -28,6 +28,7 @@ from phone_number_mcp.writes.sqlite import entries
 from support.faulty import Faulty, Held
 from support.messages import INITIALIZE, get, request
 from support.person import Person
+from support.processes import until
 from support.server import KEY, SECRET, TOOLS, command, content, credentials, environment
 from support.system import STOPS
 from support.upstream import Upstream, reply
@@ -173,6 +174,28 @@ async def test_a_create_whose_client_hangs_up_is_not_torn_off(own_journal: dict[
         assert platform.posts == 1
         assert result["data"]["nickname"] == "Side door"
         assert {entry.outcome for entry in served.noted} == {"applied"}
+
+
+async def test_a_result_that_nobody_was_there_to_take_is_told_to_the_next_call(
+    own_journal: dict[str, str], platform: Faulty
+) -> None:
+    answer = Held(0)
+    platform.fail(answer, commits=True)
+    call = request(1, "tools/call", name="create_phone_number", arguments=WISH)
+    async with serving(own_journal, "http", **credentials(platform.upstream)) as served:
+        async with httpx.AsyncClient() as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: client.post(served.url, json=call, headers=ACCEPT, timeout=None))
+            await answer.reached.wait()
+            tasks.cancel_scope.cancel()
+        answer.release.set()
+        platform.work()
+        await until(lambda: [entry.outcome for entry in served.noted] == ["applied"])
+        async with httpx.AsyncClient() as client:  # the server is done with the first call when it has answered another
+            assert (await client.post(served.url, json=get(2), headers=ACCEPT)).status_code == 200
+            told = (await client.post(served.url, json=call, headers=ACCEPT)).json()["result"]["structuredContent"]
+            assert (told["data"]["nickname"], platform.posts) == ("Side door", 1)
+            again = (await client.post(served.url, json=call, headers=ACCEPT)).json()["result"]["structuredContent"]
+            assert (again["error"]["code"], platform.posts) == ("already_exists", 2)  # that one was told before
 
 
 @pytest.mark.parametrize("stop", STOPS)
