@@ -389,10 +389,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.rounds:
             scale = replace(scale, rounds=arguments.rounds)
         results = run(scale, arguments.subjects, arguments.only)
+        if arguments.add:
+            kept = Results.load(RESULTS_JSON)
+            kept.add(results, arguments.only)
+            results = kept
     text = report.render(results)
-    if arguments.write:
+    if arguments.write or arguments.add:
         results.save(RESULTS_JSON)
-    if arguments.write or arguments.report:
+    if arguments.write or arguments.add or arguments.report:
         RESULTS_MD.write_text(text, "utf-8")
     print(text)
     return 1 if results.failures else 0
@@ -405,6 +409,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", type=_metrics, default=tuple(METRICS), metavar="METRIC,…", help=", ".join(METRICS))
     parser.add_argument("--rounds", type=int, metavar="N", help=f"default: {ROUNDS}, or 1 with --quick")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md and results.json")
+    parser.add_argument("--add", action="store_true", help="as --write, but keep what is not measured this time")
     parser.add_argument("--report", action="store_true", help="measure nothing; write RESULTS.md from results.json")
     return parser.parse_args(argv)
 

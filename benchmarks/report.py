@@ -42,6 +42,23 @@ class Results:
     """Requests a second of the upstream alone, by number of connections."""
     subjects: dict[str, SubjectResult]
     failures: list[str]
+    added: dict[str, str] = field(default_factory=dict)
+    """What was measured in a run of its own, by metric: when, and on which machine."""
+
+    @property
+    def occasion(self) -> str:
+        """Return when, on which machine and in how many rounds this was measured."""
+        machine = ", ".join(f"{name}: {value}" for name, value in self.machine.items())
+        return f"{self.date}; {machine}. Rounds: {self.rounds}."
+
+    def add(self, other: Results, metrics: Sequence[str]) -> None:
+        """Take over what another run measured."""
+        for name, theirs in other.subjects.items():
+            mine = self.subjects.setdefault(name, theirs)
+            mine.samples.update(theirs.samples)
+            mine.versions = {**mine.versions, **theirs.versions}
+        self.failures += other.failures
+        self.added |= dict.fromkeys(metrics, other.occasion)
 
     def save(self, path: Path) -> None:
         """Keep them."""
@@ -118,11 +135,13 @@ def _lines(results: Results) -> Iterator[str]:
 
 
 def _preface(results: Results) -> Iterator[str]:
-    machine = ", ".join(f"{name}: {value}" for name, value in results.machine.items())
     yield "# Benchmarks"
     yield ""
-    yield f"{results.date}; {machine}. Rounds: {results.rounds}."
+    yield results.occasion
     yield ""
+    for metric, occasion in results.added.items():
+        yield f"Measured in a run of its own, `{metric}`: {occasion}"
+        yield ""
     if results.quick:
         yield "**A quick run: it shows that everything works. Its numbers mean little.**"
         yield ""
@@ -172,7 +191,7 @@ def _sections(few: int, many: int) -> Iterator[tuple[str, str, dict[str, str]]]:
     )
     yield (
         "Streamable HTTP",
-        "Over loopback: one call after another on one connection, then 64 on 64 connections. The stock server is the SDK's as it comes.",
+        "Over loopback: one call after another on one connection, then 64 on 64. The stock server is the SDK's as it comes.",
         {
             "p50 µs": "http_p50_us",
             "p99 µs": "http_p99_us",

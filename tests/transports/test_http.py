@@ -75,9 +75,11 @@ async def started(program: list[str], own_journal: dict[str, str], **env: str) -
             address = re.search(rb"http://(?:127\.0\.0\.1|\[::1\]):\d+/mcp", line)
             assert address is not None, line
             served = Served(address[0].decode(), process, own_journal["PHONE_NUMBER_MCP_JOURNAL"])
-            yield served
-            if process.returncode is None:
-                process.terminate()
+            try:
+                yield served
+            finally:
+                if process.returncode is None:
+                    process.terminate()
             served.stderr = line + b"".join([chunk async for chunk in log])
             served.stdout = b"".join([chunk async for chunk in process.stdout])
             await process.wait()
