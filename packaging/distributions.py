@@ -65,7 +65,7 @@ def main() -> None:
 
 def _check_server_json(place: Path) -> None:
     """Validate server.json by its schema and the registry's further rules; both come with skillsaw, and none is fetched."""
-    import jsonschema  # noqa: PLC0415  (only this needs it)
+    import jsonschema  # only this needs it
 
     schema = resources.files("skillsaw.schemas") / f"mcp_registry/v{SCHEMA.replace('-', '_')}/server.schema.json"
     entry = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))

@@ -126,9 +126,9 @@ def test_the_start_imports_nothing_that_the_first_reply_does_not_need() -> None:
 def test_a_package_that_is_imported_lazily_is_whole_for_whoever_asks() -> None:
     code = """
 import sys
-from phone_number_mcp.cli import _import_lazily
-_import_lazily("mcp")
-_import_lazily("mcp.server")
+from phone_number_mcp.lazy_imports import import_lazily
+import_lazily("mcp")
+import_lazily("mcp.server")
 import mcp.server.lowlevel
 from mcp.shared.exceptions import MCPError
 assert "mcp.client" not in sys.modules

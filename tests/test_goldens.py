@@ -17,7 +17,7 @@ import pytest
 from examples import EXAMPLES, page
 from phone_number_mcp import __version__
 from phone_number_mcp.app import HOMEPAGE
-from phone_number_mcp.cli import _parser
+from phone_number_mcp.command_line import parser
 from phone_number_mcp.commands.install import CLIENTS
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.transports import stdio
@@ -97,7 +97,7 @@ def _entries(configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _starts(entry: dict[str, Any]) -> None:
     """Assert that a client's entry is one that this server takes."""
     assert entry["command"] == "phone-number-mcp"
-    _parser().parse_args(entry.get("args", []))
+    parser().parse_args(entry.get("args", []))
     assert {*entry.get("env", {}), *entry.get("env_vars", [])} <= {"ZUDU_API_KEY", "ZUDU_API_SECRET", "RETELL_API_KEY"}
 
 
@@ -132,7 +132,7 @@ def test_every_command_line_of_the_documentation_is_one_that_the_server_takes() 
     assert ours
     for line in ours:
         if "--version" not in line:  # which ends the process, and has a test of its own
-            _parser().parse_args(shlex.split(line, comments=True)[1:])
+            parser().parse_args(shlex.split(line, comments=True)[1:])
 
 
 def test_every_make_target_of_the_documentation_is_there() -> None:

@@ -61,7 +61,7 @@ def _parse_leniently(value: str) -> str:
     if first not in {"+", "\N{FULLWIDTH PLUS SIGN}"}:
         raise ValueError(f"has no country code: E.164 starts with + and the country code{_suggest(digits)}")
 
-    import phonenumbers  # noqa: PLC0415  (25 ms that most numbers, which come in E.164, never need)
+    import phonenumbers  # 25 ms that most numbers, which come in E.164, never need
 
     try:
         number = str(phonenumbers.format_number(phonenumbers.parse(text, None), phonenumbers.PhoneNumberFormat.E164))

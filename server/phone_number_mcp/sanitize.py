@@ -369,7 +369,7 @@ def _hexadecimal(value: int, width: int) -> str:
 @cache
 def _entities() -> dict[str, list[str]]:
     """Return the names of characters in HTML, less "&" and ";"."""
-    from html.entities import html5  # noqa: PLC0415  (rarely needed)
+    from html.entities import html5  # rarely needed
 
     names: dict[str, set[str]] = {}
     for name, char in html5.items():

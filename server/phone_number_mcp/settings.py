@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from phone_number_mcp.errors import NotConfigured
-from phone_number_mcp.platforms import PLATFORMS, Platform, load
+from phone_number_mcp.platforms import DEFAULT_PLATFORM, PLATFORMS, Platform, load
 from phone_number_mcp.tool import SIMILAR
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    platform: Annotated[str, Field(description=f"The platform: {' or '.join(PLATFORMS)}.")] = "zudu"
+    platform: Annotated[str, Field(description=f"The platform: {' or '.join(PLATFORMS)}.")] = DEFAULT_PLATFORM
     sandbox: Annotated[
         bool,
         Field(description="Use a simulated platform in this process: no credentials, nothing real, state in memory."),
@@ -150,7 +150,7 @@ def loopback(host: str) -> IPv4Address | IPv6Address:
     Raises:
         ValueError: It is none; the message says what to do.
     """
-    from ipaddress import ip_address  # noqa: PLC0415  (stdio needs it not)
+    from ipaddress import ip_address  # stdio needs it not
 
     try:
         address = ip_address("127.0.0.1" if host == "localhost" else host)
@@ -202,7 +202,7 @@ class Settings:
             if unset:
                 reasons.append(f"{' and '.join(unset)} {'are' if len(unset) > 1 else 'is'} not set")
             raise NotConfigured(f"{', and '.join(reasons)}, so {self.platform.title} cannot be called")
-        from phone_number_mcp.upstream.request import Account  # noqa: PLC0415  (the first call needs it)
+        from phone_number_mcp.upstream.request import Account  # the first call needs it
 
         values = {name: self.credentials[name].get_secret_value() for name in self.platform.credentials}
         return Account(self.platform.authorize(values), tuple(values.values()))
@@ -301,7 +301,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known.values())
     if not unknown:
         return []
-    import difflib  # noqa: PLC0415  (only a fault needs it)
+    import difflib  # only a fault needs it
 
     # Compared without the prefix, which would make all of them similar.
     nearest = {name: difflib.get_close_matches(name.removeprefix(PREFIX), known, 1, SIMILAR) for name in unknown}
@@ -357,7 +357,7 @@ def _shown(name: str, place: int, platform: Platform, tools: Iterable[str]) -> s
         or name.startswith(tuple(filter(None, platform.credentials.values())))
     ):
         return f"name {place + 1} (not shown: it may be a secret)"
-    import difflib  # noqa: PLC0415  (only a fault needs it)
+    import difflib  # only a fault needs it
 
     nearest = difflib.get_close_matches(name.lower().replace("-", "_"), tools, n=1, cutoff=SIMILAR)
     return f"{name} (did you mean {nearest[0]}?)" if nearest else name

@@ -326,7 +326,7 @@ def _problem(detail: ErrorDetails, arguments: type[Arguments]) -> FieldProblem:
 def _not_an_argument(field: str, known: list[str]) -> str:
     if "." in field:
         return "is not known here"
-    import difflib  # noqa: PLC0415  (only a refusal needs it)
+    import difflib  # only a refusal needs it
 
     nearest = difflib.get_close_matches(field, known, n=1, cutoff=SIMILAR)
     return "is not an argument of this tool; " + (

@@ -679,7 +679,7 @@ def _few_privileges() -> None:
 
 def _no_room() -> None:
     """Let no file grow: every write to one fails."""
-    import resource  # noqa: PLC0415  (not on Windows)
+    import resource  # not on Windows
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 

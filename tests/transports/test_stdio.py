@@ -807,8 +807,8 @@ def test_whoever_starts_it_at_a_terminal_is_told_what_it_waits_for(
 
 
 def test_a_terminal_is_served(program: Program, own_journal: dict[str, str]) -> None:
-    import pty  # noqa: PLC0415  (not on Windows)
-    import tty  # noqa: PLC0415
+    import pty  # not on Windows
+    import tty
 
     ours, theirs = pty.openpty()
     tty.setraw(theirs)

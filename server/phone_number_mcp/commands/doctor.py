@@ -5,6 +5,7 @@ The platform is asked for one number that is reserved and so nobody's: "not foun
 
 from __future__ import annotations
 
+import io
 import json
 import platform as machine
 import re
@@ -14,7 +15,7 @@ import sys
 import time
 import tomllib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -26,6 +27,7 @@ import anyio
 from pydantic import SecretStr
 
 from phone_number_mcp import __version__
+from phone_number_mcp.command_line import UsageError, given, parse
 from phone_number_mcp.errors import NotFound, TimedOut, ToolError, Unauthorized, Unreachable, duration
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sanitize import Sanitizer
@@ -365,7 +367,7 @@ def _clock(date: str) -> Check:
 
 
 def _journal(settings: Settings) -> Check:
-    from phone_number_mcp.writes.database import MEMORY, default_place, problem  # noqa: PLC0415  (SQLite)
+    from phone_number_mcp.writes.database import MEMORY, default_place, problem  # SQLite
 
     place = settings.options.journal or default_place()
     if place == MEMORY:
@@ -395,7 +397,7 @@ class _Entry:
 
     def resolves(self, platform: Platform, variable_name: str) -> bool:
         """Whether a variable has the form of reference that the client resolves."""
-        from phone_number_mcp.commands.install import CLIENTS  # noqa: PLC0415
+        from phone_number_mcp.commands.install import CLIENTS
 
         form = CLIENTS[self.client].wire(platform).entry.get("env", {}).get(variable_name, "<")
         return not form.startswith("<") and self.env.get(variable_name) == form
@@ -411,7 +413,7 @@ class _Entry:
 
 def _entries(environ: Mapping[str, str]) -> Iterator[_Entry]:
     """Find each client's entries for this server."""
-    from phone_number_mcp.commands.install import CLIENTS, InstallError, place, system  # noqa: PLC0415  (needed here alone)
+    from phone_number_mcp.commands.install import CLIENTS, InstallError, place, system  # needed here alone
 
     for key, client in CLIENTS.items():
         paths = [Path.cwd() / client.project] if client.project else []
@@ -442,7 +444,7 @@ def _servers(path: Path, client: Client) -> dict[str, Any]:
         OSError: It cannot be read.
         ValueError: It is not valid.
     """
-    from phone_number_mcp.commands import jsonc  # noqa: PLC0415
+    from phone_number_mcp.commands import jsonc
 
     if not path.is_file():
         return {}
@@ -464,7 +466,7 @@ def _servers(path: Path, client: Client) -> dict[str, Any]:
 
 def _is_ours(name: str, entry: Any) -> bool:
     """Whether an entry is for this server: by its command, or, where that is wrong, by its name or its variables."""
-    from phone_number_mcp.commands.install import is_ours  # noqa: PLC0415  (needed here alone)
+    from phone_number_mcp.commands.install import is_ours  # needed here alone
 
     if not isinstance(entry, dict):
         return False
@@ -486,7 +488,7 @@ _PROGRAM = re.compile(r"(^|[/\\])phone[-_]number[-_]mcp(\.exe)?$")
 
 def _client(entry: _Entry) -> Check:
     """Look at an entry: would its client start a server that works?"""
-    from phone_number_mcp.commands.install import CLIENTS, command  # noqa: PLC0415
+    from phone_number_mcp.commands.install import CLIENTS, command
 
     title = CLIENTS[entry.client].title
     name = f"client {entry.client}"
@@ -505,16 +507,27 @@ def _client(entry: _Entry) -> Check:
     return _as_it_runs(entry, arguments, seen)
 
 
+def _options(words: list[str]) -> dict[str, str]:
+    """Return the server's options that a command line has.
+
+    Raises:
+        UsageError: The server would not start with it.
+    """
+    try:
+        with redirect_stdout(io.StringIO()):
+            return given(parse(words))
+    except SystemExit:
+        raise UsageError("it prints a text and ends", "phone-number-mcp") from None
+
+
 def _as_it_runs(entry: _Entry, arguments: list[str], seen: Check) -> Check:
     """Return what is wrong with an entry's arguments and variables, or `seen`."""
-    from phone_number_mcp.cli import given  # noqa: PLC0415
-
     place = next((place for place, word in enumerate(arguments) if _PROGRAM.search(word)), -1)  # of `-m` or uvx, say
     own = arguments[place + 1 :]
     no_start = f"{seen.detail}, with which the server does not start: "
     try:
-        options = given(own)
-    except ValueError as error:
+        options = _options(own)
+    except UsageError as error:
         return _error(seen.name, no_start + str(error), "Correct its arguments.")
     platform = examine_settings(options, entry.env)[0].platform
     literal = {name: value for name, value in entry.env.items() if not entry.resolves(platform, name)}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from phone_number_mcp.commands import jsonc
-from phone_number_mcp.platforms import PLATFORMS, Platform, load
+from phone_number_mcp.platforms import DEFAULT_PLATFORM, PLATFORMS, Platform, load
 from phone_number_mcp.settings import ConfigurationError, Options, is_placeholder, read
 
 System = Literal["linux", "macos", "windows"]
@@ -365,7 +365,7 @@ def _arguments(options: Mapping[str, str]) -> list[str]:
     for name, value in options.items():
         if Options.model_fields[name].annotation is bool:
             arguments.append(f"--{name.replace('_', '-')}")
-        elif (name, value) != ("platform", "zudu"):
+        elif (name, value) != ("platform", DEFAULT_PLATFORM):
             arguments += [f"--{name.replace('_', '-')}", value]
     return arguments
 
@@ -508,8 +508,8 @@ def _with_input(text: str, value: dict[str, Any]) -> str:
 
 
 def _merge_toml(text: str, entry: Entry, client: Client, force: bool) -> str:  # noqa: FBT001  (one of two of a kind)
-    import tomlkit  # noqa: PLC0415  (nobody else needs it)
-    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
+    import tomlkit  # nobody else needs it
+    from tomlkit.exceptions import TOMLKitError
 
     mark, body, document, servers = _read_toml(text, entry.key)
     existing = servers.get(entry.name)
@@ -640,8 +640,8 @@ def _without_inputs(text: str, document: dict[str, Any], client: Client) -> tupl
 
 
 def _without_toml(text: str, name: str, client: Client) -> tuple[Any, str]:
-    import tomlkit  # noqa: PLC0415  (nobody else needs it)
-    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
+    import tomlkit  # nobody else needs it
+    from tomlkit.exceptions import TOMLKitError
 
     mark, body, document, servers = _read_toml(text, client.key)
     if name not in servers:
@@ -864,7 +864,7 @@ def _name(request: Request, platform: Platform) -> str:
             raise InstallError("--name: must be of letters, digits, - and _, at most 64", 2)
         return request.name
     parts = [COMMAND.removesuffix("-mcp")]
-    if platform.name != next(iter(PLATFORMS)):
+    if platform.name != DEFAULT_PLATFORM:
         parts.append(platform.name)
     if "sandbox" in request.options:
         parts.append("sandbox")
@@ -912,7 +912,7 @@ def _platform(request: Request) -> Platform:
         read({**request.options, "sandbox": "true"}, {})
     except ConfigurationError as error:
         raise InstallError("; ".join(error.faults), 2) from None
-    return load(request.options.get("platform", next(iter(PLATFORMS))).strip().lower())
+    return load(request.options.get("platform", DEFAULT_PLATFORM).strip().lower())
 
 
 def _path(request: Request, client: Client, environ: Mapping[str, str]) -> Path:
@@ -927,7 +927,7 @@ def _path(request: Request, client: Client, environ: Mapping[str, str]) -> Path:
 
 def _show(entry: Entry, client: Client) -> None:
     if client.format == "toml":
-        import tomlkit  # noqa: PLC0415  (nobody else needs it)
+        import tomlkit  # nobody else needs it
 
         text = tomlkit.dumps(entry.document())
     else:

@@ -21,6 +21,8 @@ PLATFORMS = {
     "retell": "phone_number_mcp.platforms.retell",
 }
 """Name → the module that defines it as `PLATFORM`; imported only when it is the one in use."""
+DEFAULT_PLATFORM = next(iter(PLATFORMS))
+"""The one in use if nobody chooses another."""
 
 
 @dataclass(frozen=True)

@@ -454,7 +454,7 @@ def _is_missing(reply: Reply, text: str) -> bool:
 
 
 def _sandbox() -> Sequence[Route]:
-    from phone_number_mcp.sandbox.retell import routes  # noqa: PLC0415  (only the sandbox needs it)
+    from phone_number_mcp.sandbox.retell import routes  # only the sandbox needs it
 
     return routes()
 

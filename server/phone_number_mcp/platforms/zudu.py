@@ -419,7 +419,7 @@ def _meaning(status: int, text: str) -> type[ToolError]:
 
 
 def _sandbox() -> Sequence[Route]:
-    from phone_number_mcp.sandbox.zudu import routes  # noqa: PLC0415  (only the sandbox needs it)
+    from phone_number_mcp.sandbox.zudu import routes  # only the sandbox needs it
 
     return routes()
 

@@ -26,7 +26,7 @@ def serve(port: int) -> int:
     Args:
         port: 0 takes a free one. The address is printed on stdout once connections are accepted.
     """
-    import uvicorn  # noqa: PLC0415  (the embedded sandbox has no server)
+    import uvicorn  # the embedded sandbox has no server
 
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

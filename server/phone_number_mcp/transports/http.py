@@ -129,7 +129,7 @@ def _max_connections() -> int:
     """Return how many clients' connections may be open: each may need another one, to the platform."""
     if sys.platform == "win32":  # which has no such limit
         return MAX_CONNECTIONS
-    import resource  # noqa: PLC0415  (Windows has no such module)
+    import resource  # Windows has no such module
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:

@@ -97,7 +97,7 @@ class Api:
             deadline: On the event loop's clock, in seconds.
             before_sending: Called before the first byte leaves; nothing is sent if it raises.
         """
-        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
+        import httpx  # the first reply to a client needs no HTTP
 
         headers = {
             "Accept": "application/json",
@@ -164,7 +164,7 @@ class Api:
 
     def _lost(self, error: Exception, *, sent: bool, seconds: float) -> ToolError:
         """Return what it means that there is no whole answer."""
-        import httpx  # noqa: PLC0415
+        import httpx
 
         if isinstance(error, TimeoutError):
             message = f"No whole answer from the platform within {duration(seconds)}"
@@ -177,12 +177,12 @@ class Api:
         return Unreachable(f"No connection to {self._base_url}: {reason}. Nothing was sent", outcome="not_applied")
 
     def _open(self) -> httpx.AsyncBaseTransport:
-        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
+        import httpx  # the first reply to a client needs no HTTP
 
         if self._app is not None:
             self._transport = httpx.ASGITransport(app=self._app)
         else:
-            from phone_number_mcp.upstream.connections import Connections  # noqa: PLC0415  (the same)
+            from phone_number_mcp.upstream.connections import Connections  # the same
 
             self._url = httpx.URL(self._base_url)
             self._prefix = self._url.raw_path.decode("ascii").rstrip("/")
@@ -212,7 +212,7 @@ class Api:
             Unreachable: That is not possible; the message says why.
             TimedOut: It took too long.
         """
-        import httpx  # noqa: PLC0415  (the first reply to a client needs no HTTP)
+        import httpx  # the first reply to a client needs no HTTP
 
         started = time.perf_counter()
         if self._transport is None:

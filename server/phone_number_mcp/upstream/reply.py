@@ -160,7 +160,7 @@ def retry_after(value: str | None) -> float | None:
         return None
     if value.strip().isdecimal() and value.isascii():
         return min(float(value), 86_400.0)
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415  (rare)
+    from email.utils import parsedate_to_datetime  # rare
 
     try:
         when = parsedate_to_datetime(value)

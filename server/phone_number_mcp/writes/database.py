@@ -317,7 +317,7 @@ def _problem_of_place(path: Path) -> str | None:
 
 def default_place() -> str:
     """Return where the journal is if nobody says otherwise: in the user's state directory."""
-    import platformdirs  # noqa: PLC0415  (14 ms that only a write needs)
+    import platformdirs  # 14 ms that only a write needs
 
     try:
         directory = platformdirs.user_state_path("phone-number-mcp", appauthor=False)
