@@ -93,7 +93,10 @@ class HttpServer:
         return times
 
     def pump(self, in_flight: int, seconds: float) -> float:
-        """Keep so many calls in flight for so long, each on its own connection; return the calls per second."""
+        """Keep so many calls in flight, each on its own connection; return the calls per second.
+
+        It takes so many seconds, or until each connection could have had one answer: a busy machine takes longer.
+        """
         self._connect(in_flight)
         poll = select.poll()
         by_fd: dict[int, tuple[_Connection, int]] = {}
@@ -114,15 +117,13 @@ class HttpServer:
                 if reply is None:
                     continue
                 replies.append((reply[1], id_))
-                if now - started > seconds:
+                if now - started > seconds and count >= in_flight:
                     open_ -= 1
                     continue
                 count, last = count + 1, now
                 by_fd[fd] = connection, self._send_call(connection)
         for body, id_ in replies:
             _check(body, id_)
-        if not count:
-            raise WrongError(f"no answer within {seconds:.0f} s")
         return count / (last - started)
 
     def _connect(self, connections: int) -> None:

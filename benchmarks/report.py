@@ -191,7 +191,7 @@ def _sections(few: int, many: int) -> Iterator[tuple[str, str, dict[str, str]]]:
     )
     yield (
         "Streamable HTTP",
-        "Over loopback: one call after another on one connection, then 64 on 64. The stock server is the SDK's as it comes.",
+        "Over loopback: one call after another on one connection, then 64 on 64. Ours has the extra `[http]`; stock is as it comes.",
         {
             "p50 µs": "http_p50_us",
             "p99 µs": "http_p99_us",
