@@ -58,7 +58,7 @@ class Server:
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], cwd: Path) -> None:
         # A file, not a pipe: a full pipe that nobody reads would stop a talkative server.
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
+        self._stderr = tempfile.TemporaryFile()  # closed in __exit__
         self._next_id = 1
         self._open: set[int] = set()
         self._answers: dict[int, tuple[bytes, float]] = {}

@@ -42,7 +42,7 @@ class HttpServer:
     """
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], cwd: Path, port: int) -> None:
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
+        self._stderr = tempfile.TemporaryFile()  # closed in __exit__
         self._port = port
         self._session = b""
         self._next_id = 1

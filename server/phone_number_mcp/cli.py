@@ -102,7 +102,7 @@ def _refuse(faults: Sequence[str]) -> int:
 
 def _open_standard_streams() -> None:
     """See that descriptors 0 to 2 are taken: whatever is opened next would be taken for stdin, stdout or stderr."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004  (stderr)
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # stderr
         pass
     os.close(fd)
 

@@ -242,7 +242,7 @@ def _platforms() -> str:
 
 
 def _port(value: str) -> int:
-    if not value.isdecimal() or int(value) > 65535:  # noqa: PLR2004  (a TCP port, RFC 9293)
+    if not value.isdecimal() or int(value) > 65535:  # a TCP port, RFC 9293
         raise argparse.ArgumentTypeError("must be a port, 0 to 65535")
     return int(value)
 

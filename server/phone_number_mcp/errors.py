@@ -121,7 +121,7 @@ class ToolError(Exception):
         return Failure.model_construct(code=self.code, message=self.message, **facts)
 
 
-class InvalidArguments(ToolError):  # noqa: N818  (named for what happened: the reader sees `except NotFound`)
+class InvalidArguments(ToolError):  # named for what happened: the reader sees `except NotFound`
     """The arguments do not fit; nothing was sent."""
 
     code = "invalid_arguments"
@@ -130,7 +130,7 @@ class InvalidArguments(ToolError):  # noqa: N818  (named for what happened: the 
     outcome = "not_applied"
 
 
-class NotConfigured(ToolError):  # noqa: N818
+class NotConfigured(ToolError):
     """Credentials are missing; nothing was sent."""
 
     code = "not_configured"
@@ -142,7 +142,7 @@ class NotConfigured(ToolError):  # noqa: N818
     outcome = "not_applied"
 
 
-class Rejected(ToolError):  # noqa: N818
+class Rejected(ToolError):
     """The platform refused the request: a 4xx that has no code of its own."""
 
     code = "rejected"
@@ -219,7 +219,7 @@ class PlatformError(ToolError):
     retryable = True
 
 
-class Unreachable(ToolError):  # noqa: N818
+class Unreachable(ToolError):
     """No connection could be made, or it broke before the answer was whole."""
 
     code = "unreachable"
@@ -229,7 +229,7 @@ class Unreachable(ToolError):  # noqa: N818
     retryable = True
 
 
-class TimedOut(ToolError):  # noqa: N818
+class TimedOut(ToolError):
     """No whole answer within the time that a call has."""
 
     code = "timeout"
@@ -239,7 +239,7 @@ class TimedOut(ToolError):  # noqa: N818
     retryable = True
 
 
-class InvalidReply(ToolError):  # noqa: N818
+class InvalidReply(ToolError):
     """An answer that is not the documented shape."""
 
     code = "invalid_reply"
@@ -249,7 +249,7 @@ class InvalidReply(ToolError):  # noqa: N818
     retryable = True
 
 
-class OutcomeUnknown(ToolError):  # noqa: N818
+class OutcomeUnknown(ToolError):
     """A write whose answer was lost, and that reading back did not settle."""
 
     code = "outcome_unknown"
@@ -258,7 +258,7 @@ class OutcomeUnknown(ToolError):  # noqa: N818
     outcome = "unknown"
 
 
-class Declined(ToolError):  # noqa: N818
+class Declined(ToolError):
     """The user said no, or could not be asked although `--confirm always` wants it."""
 
     code = "declined"
@@ -267,7 +267,7 @@ class Declined(ToolError):  # noqa: N818
     outcome = "not_applied"
 
 
-class LimitReached(ToolError):  # noqa: N818
+class LimitReached(ToolError):
     """As many numbers as `--max-creates` allows were created today."""
 
     code = "limit_reached"
@@ -276,7 +276,7 @@ class LimitReached(ToolError):  # noqa: N818
     outcome = "not_applied"
 
 
-class JournalUnavailable(ToolError):  # noqa: N818
+class JournalUnavailable(ToolError):
     """The journal of writes cannot be written, so the write was refused."""
 
     code = "journal_unavailable"
@@ -291,7 +291,7 @@ class JournalUnavailable(ToolError):  # noqa: N818
     retryable = True
 
 
-class Internal(ToolError):  # noqa: N818
+class Internal(ToolError):
     """A bug in this server. What happened is in its log, not in the reply."""
 
     code = "internal"
@@ -317,7 +317,7 @@ CRASHES = (Exception, SystemExit, KeyboardInterrupt)
 
 def refusal(status: int) -> type[ToolError]:
     """Return the error class for an HTTP status of 400 or above."""
-    if status >= 500:  # noqa: PLR2004  (RFC 9110, section 15.6: server errors)
+    if status >= 500:  # RFC 9110, section 15.6: server errors
         return PlatformError
     return _REFUSALS.get(status, Rejected)
 

@@ -329,7 +329,7 @@ def _spelled_first(char: str) -> str:
 def _unescaped(char: str) -> str:
     """Return the pattern of a character in any spelling, less the backslashes before it."""
     forms = [re.escape(char), _unicode(char), _percent(char), f"(?:&|u0026){_html(char)}"]
-    if ord(char) <= 0xFF:  # noqa: PLR2004  (as Python and JavaScript show it)
+    if ord(char) <= 0xFF:  # as Python and JavaScript show it
         forms.append(f"x{_hexadecimal(ord(char), 2)}")
     else:
         forms.append(f"U{_hexadecimal(ord(char), 8)}")

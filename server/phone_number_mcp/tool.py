@@ -372,7 +372,7 @@ class _PlainJsonSchema(GenerateJsonSchema):
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
         return _without_additional(super().dict_schema(schema))
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  (the signature is pydantic's)
+    def field_title_should_be_set(self, schema: Any) -> bool:  # the signature is pydantic's
         return False
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:

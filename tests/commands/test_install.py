@@ -285,7 +285,7 @@ def test_the_command_is_the_executable_that_runs(home: Path) -> None:
     link.parent.mkdir()
     link.symlink_to(executable)
     done = subprocess.run(
-        ["phone-number-mcp", "install", "cursor"],  # noqa: S607  (found on the PATH, as from a shell)
+        ["phone-number-mcp", "install", "cursor"],  # found on the PATH, as from a shell
         capture_output=True,
         text=True,
         env={"HOME": str(home), "PATH": f"{link.parent}:/usr/bin:/bin"},

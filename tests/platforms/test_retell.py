@@ -247,7 +247,7 @@ async def test_a_purchase_that_was_cut_off_is_told_of_once_before_the_next(
         with pytest.raises(OutcomeUnknown, match=r"An earlier create_phone_number, begun .* outcome unknown"):
             await writes.run(tool, tool.read({}), account)
         assert upstream.requests == []
-        upstream.answer = Shop(upstream, reply(201, {"phone_number": "+16285550160"}), sells=True)._answer  # noqa: SLF001
+        upstream.answer = Shop(upstream, reply(201, {"phone_number": "+16285550160"}), sells=True)._answer
         bought = await writes.run(tool, tool.read({"idempotency_key": "k"}), account)
         again = await writes.run(tool, tool.read({"idempotency_key": "k", "area_code": None}), account)
     assert bought.data == {"phone_number": "+16285550160"}

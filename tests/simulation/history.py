@@ -82,7 +82,7 @@ def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Result:
 @cache
 def _folder() -> Path:
     """Return a folder for journals, in memory where the system has such a thing."""
-    memory = Path("/dev/shm")  # noqa: S108  (a directory with a random name is made in it)
+    memory = Path("/dev/shm")  # a directory with a random name is made in it
     place = tempfile.mkdtemp(prefix=f"simulation-{os.getpid()}-", dir=memory if memory.is_dir() else None)
     return Path(place)
 

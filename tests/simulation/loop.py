@@ -37,7 +37,7 @@ class _Task(asyncio.Task[Any]):
 
 
 def _hash_of_scope(scope: CancelScope) -> int:
-    return getattr(scope._host_task, "number", 0)  # noqa: SLF001  (no public attribute is the same in each run)
+    return getattr(scope._host_task, "number", 0)  # no public attribute is the same in each run
 
 
 class _VirtualSelector:

@@ -156,7 +156,7 @@ class Process(httpx.AsyncBaseTransport):
         self._hang_up()
         self._stop.set()
         if self._writes is not None:
-            self._writes._tasks.cancel_scope.cancel()  # noqa: SLF001  (what runs in it shall not take any more time)
+            self._writes._tasks.cancel_scope.cancel()  # what runs in it shall not take any more time
 
     def _must_live(self) -> None:
         if self.dead:
@@ -180,7 +180,7 @@ class Process(httpx.AsyncBaseTransport):
         if world.loop.time() < world.locked_until or world.chance(world.plan.busy):
             raise BusyError("database is locked")
         journal: SqliteJournal = attempt.func.__self__  # type: ignore[attr-defined]  # a partial of a method
-        database = journal._database  # noqa: SLF001  (there is no other way to make a commit fail)
+        database = journal._database  # there is no other way to make a commit fail
         if database is not None and world.chance(world.plan.failing_commits):
             written = world.rng.random() < 0.5
             world.say(self.name, f"its next commit fails, {'and is written' if written else 'and is lost'}")

@@ -229,7 +229,7 @@ class World:
             else:
                 answered.set_result(self._answer(fault, record))
 
-    def _answer(  # noqa: PLR0911  (a table)
+    def _answer(  # a table
         self, fault: str | None, data: dict[str, Any]
     ) -> httpx.Response:
         match fault:

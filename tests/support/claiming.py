@@ -40,4 +40,4 @@ async def claim(place: str, phone_number: str | None, key: str | None) -> str:
 if __name__ == "__main__":
     for line in sys.stdin:
         wanted: dict[str, Any] = json.loads(line)
-        print(json.dumps(anyio.run(claim, wanted["place"], wanted["phone_number"], wanted["key"])), flush=True)  # noqa: T201
+        print(json.dumps(anyio.run(claim, wanted["place"], wanted["phone_number"], wanted["key"])), flush=True)

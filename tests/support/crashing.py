@@ -27,10 +27,10 @@ async def interrupt(_call: Call, _arguments: Any) -> Success:
 
 
 async def chatter(_call: Call, _arguments: Any) -> Success:
-    print("printed by a library")  # noqa: T201
+    print("printed by a library")
     os.write(1, b"written to descriptor 1\n")
-    subprocess.run([sys.executable, "-c", "print('printed by a child')"], check=True)  # noqa: ASYNC221  (as a library would)
-    child = subprocess.run([sys.executable, "-c", "print(len(input()))"], check=False, stderr=subprocess.PIPE)  # noqa: ASYNC221
+    subprocess.run([sys.executable, "-c", "print('printed by a child')"], check=True)  # as a library would
+    child = subprocess.run([sys.executable, "-c", "print(len(input()))"], check=False, stderr=subprocess.PIPE)
     return Success({"child_read_nothing": child.returncode != 0})
 
 

@@ -67,8 +67,8 @@ class ListNumbers(Arguments):
 
 class Number(Data):
     id: str | None = None
-    phoneNumber: str | None = None  # noqa: N815  (the platform's own name)
-    friendlyName: str | None = None  # noqa: N815
+    phoneNumber: str | None = None  # the platform's own name
+    friendlyName: str | None = None
 
 
 class Numbers(Data):

@@ -11,7 +11,7 @@ from phone_number_mcp.platforms import PLATFORMS
 
 PLATFORMS["odd"] = "support.odd"
 
-from phone_number_mcp.cli import main  # noqa: E402
+from phone_number_mcp.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

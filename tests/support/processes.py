@@ -116,11 +116,11 @@ def edited(place: Path) -> Iterator[sqlite3.Connection]:
 async def until(condition: Callable[[], bool]) -> None:
     """Return as soon as a condition holds."""
     with anyio.fail_after(PATIENCE / 4):
-        while not condition():  # noqa: ASYNC110  (it is another process that changes)
+        while not condition():  # it is another process that changes
             await anyio.sleep(0.01)
 
 
 def rows(place: Path, what: str = "*") -> list[tuple[Any, ...]]:
     """What a journal on disk holds, in the order of the claims."""
     with closing(sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True)) as database:
-        return database.execute(f"SELECT {what} FROM writes ORDER BY id").fetchall()  # noqa: S608
+        return database.execute(f"SELECT {what} FROM writes ORDER BY id").fetchall()

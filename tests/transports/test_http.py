@@ -440,7 +440,7 @@ async def test_a_message_is_served_up_to_the_limit(own_journal: dict[str, str]) 
 @pytest.mark.parametrize(
     ("host", "why"),
     [
-        ("0.0.0.0", "must be loopback"),  # noqa: S104  (that is what must not be)
+        ("0.0.0.0", "must be loopback"),  # that is what must not be
         ("192.0.2.1", "must be loopback"),
         ("::", "must be loopback"),
         ("example.com", "must be an address, 127.0.0.1 or ::1, or localhost"),

@@ -161,7 +161,7 @@ async def test_a_write_of_which_no_byte_left_is_sent_again(monkeypatch: pytest.M
             self.end_headers()
             self.wfile.write(b"{}")
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (its name there)
+        def log_message(self, format: str, *args: Any) -> None:  # its name there
             pass
 
     posts: list[str] = []
@@ -186,7 +186,7 @@ async def test_a_write_of_which_no_byte_left_is_sent_again(monkeypatch: pytest.M
         thread.join()
         server.server_close()
     assert len(posts) == 1
-    assert waits == [call_module._FIRST_WAIT, 2 * call_module._FIRST_WAIT]  # noqa: SLF001  (full jitter below a limit that doubles)
+    assert waits == [call_module._FIRST_WAIT, 2 * call_module._FIRST_WAIT]  # full jitter below a limit that doubles
 
 
 @pytest.mark.parametrize("after", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", b"HTTP/1.1 2"])

@@ -335,7 +335,7 @@ async def test_a_commit_that_was_cut_off_hides_no_key(
     with edited(journal) as database:
         for last in range(200):  # more than the smallest cache holds
             database.execute(
-                f"INSERT INTO writes SELECT {last + 2}, platform, address, tenant, owner, operation, '+1{last}', "  # noqa: S608
+                f"INSERT INTO writes SELECT {last + 2}, platform, address, tenant, owner, operation, '+1{last}', "
                 "fingerprint, NULL, 0, 0, 1, 0, 0, 'applied', NULL, 0, 1, NULL, NULL FROM writes WHERE id = 1"
             )
         database.execute("PRAGMA cache_size = 1")
@@ -378,7 +378,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     try:
         subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place],  # noqa: S607
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place],
             check=True,
             capture_output=True,
         )
@@ -387,7 +387,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", "--lazy", place], check=True)  # noqa: S607
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def fill(disk: Path) -> Path:
@@ -487,7 +487,7 @@ async def test_a_read_only_disk_refuses_writes_until_it_can_be_written(
     platform: Ledger, env: dict[str, str], disk: Path, written: Path
 ) -> None:
     def remount(how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)  # noqa: S607
+        subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
 
     journal = disk / "journal.sqlite3"
     env |= {"PHONE_NUMBER_MCP_JOURNAL": str(journal)}
@@ -521,12 +521,12 @@ def as_of_version_1(journal: Path, url: str) -> None:
         "chosen, acknowledged"
     )
     with edited(journal) as database:
-        held = database.execute(f"SELECT {columns} FROM writes", (url,)).fetchall()  # noqa: S608
+        held = database.execute(f"SELECT {columns} FROM writes", (url,)).fetchall()
     shutil.rmtree(journal.parent)
     journal.parent.mkdir()
     with edited(journal) as database:
         database.executescript(VERSION_1)
-        database.executemany(f"INSERT INTO writes VALUES ({', '.join('?' * 13)})", held)  # noqa: S608
+        database.executemany(f"INSERT INTO writes VALUES ({', '.join('?' * 13)})", held)
 
 
 @pytest.mark.parametrize("how_many", [1, 4])

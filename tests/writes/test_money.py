@@ -153,7 +153,7 @@ async def _until_restart(
                     outcome = error
             agent.hear(number, _content(outcome))
             if step["ends"] == "killed":
-                running._tasks.cancel_scope.cancel()  # noqa: SLF001  (nothing is settled, nothing is written down)
+                running._tasks.cancel_scope.cancel()  # nothing is settled, nothing is written down
             if step["ends"] in {"killed", "restarted"}:
                 return
 

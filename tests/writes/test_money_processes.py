@@ -135,7 +135,7 @@ async def _one_round(
             lock.execute("BEGIN EXCLUSIVE")
         calls = [await _send(group, call, keyless=keyless) for call in step["calls"]]
         with anyio.move_on_after(0.5):  # until one is received, if any is
-            while len(platform.posts) == posts:  # noqa: ASYNC110  (it is another process that changes)
+            while len(platform.posts) == posts:  # it is another process that changes
                 await anyio.sleep(0.01)
         if step["locked"] == "later":
             lock.execute("BEGIN IMMEDIATE")

@@ -329,7 +329,7 @@ def _about_credentials(platform: Platform, *, swapped: bool) -> str:
 
 
 async def _accepted_if_swapped(settings: Settings) -> bool:
-    if len(settings.credentials) < 2:  # noqa: PLR2004  (a pair)
+    if len(settings.credentials) < 2:  # a pair
         return False
     values = [value.get_secret_value() for value in settings.credentials.values()]
     swapped = {name: SecretStr(value) for name, value in zip(settings.credentials, reversed(values), strict=True)}

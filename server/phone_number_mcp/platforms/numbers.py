@@ -46,7 +46,7 @@ def upper(value: Any) -> Any:
 
 
 def _short(value: str | None) -> str | None:
-    if value and len(value) > 200:  # noqa: PLR2004  (a UUID has 36 characters)
+    if value and len(value) > 200:  # a UUID has 36 characters
         raise ValueError("must have at most 200 characters")
     return value
 

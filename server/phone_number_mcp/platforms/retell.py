@@ -94,7 +94,7 @@ class WeightedAgent(Arguments):
 
 def _shares_add_up(agents: list[WeightedAgent]) -> list[WeightedAgent]:
     total = math.fsum(agent.weight for agent in agents)
-    if agents and abs(total - 1) > 1e-6:  # noqa: PLR2004  ([0.6, 0.3, 0.1] comes to 0.9999999999999999)
+    if agents and abs(total - 1) > 1e-6:  # [0.6, 0.3, 0.1] comes to 0.9999999999999999
         raise ValueError(f"the weights sum to {total:.6g}; they must sum to 1")
     return agents
 
@@ -426,7 +426,7 @@ def decipher(reply: Reply) -> dict[str, Any]:
     """
     body = reply.body if isinstance(reply.body, dict) else {}
     failed = body.get("status") == "error"
-    if reply.status < 400 and not failed:  # noqa: PLR2004  (RFC 9110, section 15: errors start at 400)
+    if reply.status < 400 and not failed:  # RFC 9110, section 15: errors start at 400
         if not body and (reply.method != "DELETE" or reply.body is not None or reply.unreadable):
             raise reply.invalid("it is not the documented JSON object")
         return body
@@ -437,7 +437,7 @@ def decipher(reply: Reply) -> dict[str, Any]:
 
 
 def _meaning(reply: Reply, text: str) -> type[ToolError]:
-    if reply.status < 400:  # noqa: PLR2004
+    if reply.status < 400:
         return PlatformError
     if reply.status in {400, 422} and says_it_exists(text):
         return AlreadyExists
@@ -447,7 +447,7 @@ def _meaning(reply: Reply, text: str) -> type[ToolError]:
 
 
 def _is_missing(reply: Reply, text: str) -> bool:
-    return reply.status == 422 and _MISSING.search(text) is not None  # noqa: PLR2004
+    return reply.status == 422 and _MISSING.search(text) is not None
 
 
 # --- the platform -----------------------------------------------------------------------------------------------------

@@ -390,7 +390,7 @@ def decipher(reply: Reply) -> dict[str, Any]:
     """
     envelope = reply.body if isinstance(reply.body, dict) else {}
     failed = str(envelope.get("status")).lower() in {"error", "fail", "failed", "failure"}
-    if reply.status < 400 and not failed:  # noqa: PLR2004  (RFC 9110, section 15: errors start at 400)
+    if reply.status < 400 and not failed:  # RFC 9110, section 15: errors start at 400
         data = envelope.get("data")
         if not isinstance(data, dict):
             raise reply.invalid("it has no data in it" if envelope else "it is not the documented JSON object")
@@ -407,10 +407,10 @@ def _words(envelope: Mapping[str, Any], *, failed: bool) -> tuple[str, str]:
 
 
 def _meaning(status: int, text: str) -> type[ToolError]:
-    if status < 400 or status in _BAD_REQUEST:  # noqa: PLR2004
+    if status < 400 or status in _BAD_REQUEST:
         if says_it_exists(text):
             return AlreadyExists
-        if status < 400:  # noqa: PLR2004
+        if status < 400:
             return NotFound if _MISSING.search(text) else PlatformError
     return refusal(status)
 

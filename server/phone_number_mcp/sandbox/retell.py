@@ -93,7 +93,7 @@ class _Retell:
 
     def _free_number(self, body: dict[str, Any]) -> str:
         area_code = body.get("area_code", 415)
-        if type(area_code) is not int or not 200 <= area_code <= 999:  # noqa: PLR2004  (three digits)
+        if type(area_code) is not int or not 200 <= area_code <= 999:  # three digits
             raise _RefusedError(400, "area_code must be a 3 digit integer.")
         if body.get("toll_free"):
             area_code = 800
@@ -176,7 +176,7 @@ class _Retell:
             if any(agent["agent_id"] not in known for agent in agents):
                 raise _RefusedError(422, _NOT_FOUND)
             total = math.fsum(agent.get("weight", 0) for agent in agents)
-            if abs(total - 1) > 1e-6:  # noqa: PLR2004
+            if abs(total - 1) > 1e-6:
                 raise _RefusedError(400, f"{name}: total weights must add up to 1.")
         for name in ("inbound_agent_id", "outbound_agent_id", "inbound_agent_version", "outbound_agent_version"):
             if name in body:

@@ -61,7 +61,7 @@ class Rehearsals:
 class _Dropped(Response):
     """An answer that breaks off: over HTTP the connection is closed in the middle of the body."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI's signature)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # ASGI's signature
         headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"message": "Phone', "more_body": True})

@@ -295,7 +295,7 @@ def _paging(request: Request) -> tuple[int, int]:
         )
     except ValueError:
         raise _RefusedError(400, "Invalid request", "page and limit must be integers") from None
-    if page < 0 or not 1 <= limit <= 100:  # noqa: PLR2004  (the page of GET /api/agents names 100)
+    if page < 0 or not 1 <= limit <= 100:  # the page of GET /api/agents names 100
         raise _RefusedError(400, "Invalid request", "page must be 0 or more, limit 1 to 100")
     return page, limit
 

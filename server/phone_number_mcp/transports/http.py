@@ -59,7 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: The port cannot be used.
     """
     address = loopback(host)
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004  (IPv6)
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # IPv6
     # Only where the protocol is named does asyncio set TCP_NODELAY; without it, each reply waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -122,7 +122,7 @@ class Call:
     async def _exchange(self, request: Request) -> Any:
         before_sending = self._before_write if request.changes else _before_read
         reply = await self._api.send(request, self._account, self._deadline, before_sending)
-        if 300 <= reply.status < 400:  # noqa: PLR2004  (RFC 9110, section 15.4: redirection)
+        if 300 <= reply.status < 400:  # RFC 9110, section 15.4: redirection
             # Following it would hand the credentials to another host.
             raise InvalidReply(
                 f"The platform answered with a redirect ({reply.status}), which is never followed",

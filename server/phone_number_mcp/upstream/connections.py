@@ -196,13 +196,13 @@ class _Connection(httpcore.AsyncNetworkStream):
         self._sent, self.wrote = sent, False
         return await self.http.handle_async_request(request)
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
             return await self._reader.read(max_bytes)
         except OSError as error:
             raise httpcore.ReadError(str(error)) from error
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if self._writer.is_closing():
             raise httpcore.WriteError("The connection is closed")
         self._sent()  # may refuse

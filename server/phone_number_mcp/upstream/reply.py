@@ -64,7 +64,7 @@ class Reply:
             message,
             detail=detail or None,
             # A proxy says 408 also of a request that it had passed on (RFC 9110, section 15.5.9).
-            outcome="unknown" if self.status == 408 else None,  # noqa: PLR2004
+            outcome="unknown" if self.status == 408 else None,
             http_status=self.status,
             retry_after_seconds=self.retry_after_seconds,
             request_id=self.request_id,

@@ -61,7 +61,7 @@ async def _run(plan: dict[str, Any], connect: Connect) -> None:
             async with connect(server) as client:
                 for step in session["steps"]:
                     _report(session["name"], step["case"], **await _carry_out(client, step))
-        except Exception as error:  # noqa: BLE001  (whatever it is, it is the report)
+        except Exception as error:  # whatever it is, it is the report
             _report(session["name"], "connect", raised=_words(error))
 
 
@@ -71,7 +71,7 @@ async def _carry_out(client: Client, step: dict[str, Any]) -> dict[str, Any]:
             tools, protocol = await client.tools()
             return {"tools": tools, "protocol": protocol}
         return asdict(await client.call(step["tool"], step["arguments"]))
-    except Exception as error:  # noqa: BLE001  (whatever it is, it is the report)
+    except Exception as error:  # whatever it is, it is the report
         return {"raised": _words(error)}
 
 
