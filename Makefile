@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SEEDS ?= 10000
 FORMS := $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
-.PHONY: demo test check attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
+.PHONY: demo test check imports attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -15,7 +15,7 @@ demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 test: $(VENV)/.dev ## run the tests, two at a time: each waits for processes of its own
 	@$(BIN)/pytest -n 2 --dist worksteal
 
-check: lint types test attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs
+check: lint types imports test attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs
 
 attack: $(VENV)/.dev ## several processes at once on one journal, 50 rounds; `make test` has 10
 	@$(BIN)/pytest -n 2 --dist worksteal tests/writes/test_processes.py -k several_processes --rounds 50
@@ -37,6 +37,9 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+imports: $(VENV)/.dev ## one direction of imports, and who speaks HTTP and MCP
+	@$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## format and mend what ruff can
 	$(BIN)/ruff format .

@@ -27,11 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0 all well, 1 it did not hold, 2 it was asked or configured wrongly."""
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
+        return _COMMANDS[arguments.command](arguments)
     except UsageError as error:
         sys.stderr.write(f"phone-number-mcp: {error}. See {error.command} --help\n")
         return USAGE_ERROR
-    try:
-        return _COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
         return 130
 
@@ -120,8 +119,7 @@ def _resolve_in_journal(arguments: argparse.Namespace) -> int:
     from phone_number_mcp.commands.journal import resolve
 
     if arguments.phone_number is not None and arguments.outcome != "applied":
-        sys.stderr.write("phone-number-mcp journal resolve: argument --phone-number: goes with --applied only\n")
-        return USAGE_ERROR
+        raise UsageError("argument --phone-number: goes with --applied only", "phone-number-mcp journal resolve")
     return _on_journal(
         arguments,
         lambda place: resolve(place, arguments.id, arguments.outcome, arguments.phone_number),
@@ -153,7 +151,7 @@ def _examine(arguments: argparse.Namespace) -> int:
 
 
 def _serve_sandbox(arguments: argparse.Namespace) -> int:
-    from phone_number_mcp.sandbox import serve
+    from phone_number_mcp.commands.sandbox import serve
 
     return serve(port=arguments.port)
 
@@ -177,7 +175,11 @@ def _uninstall(arguments: argparse.Namespace) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> Request:
-    from phone_number_mcp.commands.install import Request
+    from phone_number_mcp.commands.install import CLIENTS, Request
+
+    if arguments.client not in CLIENTS:
+        known = ", ".join(CLIENTS)
+        raise UsageError(f"argument CLIENT: must be one of {known}", f"phone-number-mcp {arguments.command}")
 
     return Request(
         client=arguments.client,

@@ -9,6 +9,7 @@ https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stream
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import socket
 import sys
@@ -20,7 +21,6 @@ import uvicorn.protocols.http.auto
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router
 
-from phone_number_mcp.settings import loopback
 from phone_number_mcp.transports.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that takes connections from this machine.
 
     Args:
-        host: A loopback address, or `localhost`.
+        host: A loopback address.
         port: 0 takes a free one.
 
     Raises:
-        ValueError: The host is not loopback; the message says what to do.
+        ValueError: The host is no address.
         OSError: The port cannot be used.
     """
-    address = loopback(host)
+    address = ipaddress.ip_address(host)
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # IPv6
     # Only where the protocol is named does asyncio set TCP_NODELAY; without it, each reply waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
