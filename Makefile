@@ -46,7 +46,7 @@ format: $(VENV)/.dev ## format and mend what ruff can
 	$(BIN)/ruff check --fix .
 
 goldens: $(VENV)/.dev ## write the goldens and the README's tables anew, to be read in review
-	@$(BIN)/pytest --update-goldens tests/test_goldens.py
+	@$(BIN)/pytest --update-goldens tests/test_goldens.py tests/test_packages.py
 
 fuzz: $(VENV)/.dev ## a minute of bytes that are no messages
 	@$(BIN)/pytest tests/transports/test_fuzz.py --fuzz-seconds 60
