@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from phone_number_mcp import __version__
-from phone_number_mcp.platforms import PLATFORMS, load
+from phone_number_mcp.platforms import PLATFORMS, Platform, load
 from phone_number_mcp.settings import Options, variable
 
 ROOT = Path(__file__).parent.parent
@@ -121,16 +121,29 @@ def _format(annotation: Any) -> str:
 
 
 def manifest() -> dict[str, Any]:
-    """Return a bundle's manifest: `mcpb/manifest.json`, and what is known elsewhere: version, description, tools.
+    """Return a bundle's manifest: `mcpb/manifest.json`, and what is known elsewhere: version, description, platforms, tools.
 
     The tools are those that every platform offers unless told otherwise. What else there is depends on the settings, which
     `tools_generated` says.
     """
     written: dict[str, Any] = json.loads((ROOT / "packaging/mcpb/manifest.json").read_text(encoding="utf-8"))
     described = project()
-    platforms = [{tool.name: tool for tool in load(name).tools if not tool.deletes} for name in PLATFORMS]
-    common = [tool for name, tool in platforms[0].items() if all(name in offered for offered in platforms)]
+    platforms = [load(name) for name in PLATFORMS]
+    offered = [{tool.name: tool for tool in platform.tools if not tool.deletes} for platform in platforms]
+    common = [tool for name, tool in offered[0].items() if all(name in tools for tools in offered)]
+    keys = {name: name.lower() for platform in platforms for name in platform.credentials}
+    config = written["server"]["mcp_config"]
+    passed_on = {name: f"${{user_config.{key}}}" for name, key in keys.items()} | config["env"]
+    asked = {"platform": written["user_config"]["platform"] | _platform_to_ask_for()}
+    for platform in platforms:
+        for name in platform.credentials:
+            asked[keys[name]] = _credential_to_ask_for(name, platform)
     return written | {
+        "long_description": written["long_description"].format(
+            platforms=" and ".join(platform.title for platform in platforms)
+        ),
+        "server": written["server"] | {"mcp_config": config | {"env": passed_on}},
+        "user_config": asked | {name: each for name, each in written["user_config"].items() if name != "platform"},
         "version": __version__,
         "description": described["description"],
         "author": described["authors"][0],
@@ -140,6 +153,21 @@ def manifest() -> dict[str, Any]:
         "keywords": described["keywords"],
         "tools": [{"name": tool.name, "description": tool.title} for tool in common],
         "compatibility": written["compatibility"] | {"runtimes": {"python": described["requires-python"]}},
+    }
+
+
+def _platform_to_ask_for() -> dict[str, Any]:
+    return {"description": f"{' or '.join(PLATFORMS)}.", "default": Options.model_fields["platform"].default}
+
+
+def _credential_to_ask_for(name: str, platform: Platform) -> dict[str, Any]:
+    what = name.removeprefix(f"{platform.name}_".upper()).replace("_", " ").lower().replace("api", "API")
+    return {
+        "type": "string",
+        "title": f"{platform.title} {what}",
+        "description": f"Needed for {platform.title}. It goes to {platform.title} and nowhere else.",
+        "sensitive": True,
+        "required": False,
     }
 
 

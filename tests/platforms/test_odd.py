@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from descriptions import manifest, server_json
+from phone_number_mcp.platforms import PLATFORMS
 from support.odd import PLATFORM
 from support.places import SUPPORT
 from support.wire import RawClient
@@ -62,3 +64,14 @@ async def test_missing_credentials_are_named(own_journal: dict[str, str]) -> Non
     assert error["code"] == "not_configured"
     assert "ODD_TOKEN is not set" in error["message"]
     assert "Oddphone" in error["message"]
+
+
+def test_packages_ask_for_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLATFORMS, "odd", "support.odd")
+    bundle, entry = manifest(), server_json()
+    assert bundle["user_config"]["odd_token"]["title"] == "Oddphone token"
+    assert bundle["server"]["mcp_config"]["env"]["ODD_ACCOUNT"] == "${user_config.odd_account}"
+    assert "Zudu and Retell and Oddphone" in bundle["long_description"]
+    names = {each["name"] for each in entry["packages"][0]["environmentVariables"]}
+    assert {"ODD_ACCOUNT", "ODD_TOKEN", "ODD_BASE_URL"} <= names
+    assert "odd" in entry["packages"][0]["packageArguments"][0]["choices"]
