@@ -41,7 +41,7 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev ## one direction of imports, and who speaks HTTP and MCP
 	@$(BIN)/lint-imports
 
-format: $(VENV)/.dev ## format and mend what ruff can
+format: $(VENV)/.dev ## format, and fix what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -226,7 +226,7 @@ class Tool(Generic[A]):
         description: Written for a model: what it does, when to use it, what it costs.
         arguments: The model of its input.
         data: The model of what the platform returns on success.
-        handler: `(call, arguments) -> success`. It raises `errors.ToolError`, and catches only what it can mend.
+        handler: `(call, arguments) -> success`. It raises `errors.ToolError`, and catches only what it can fix.
         effect: What it does to the platform. What removes something is offered only with `--allow-delete`.
         costs: It may cost money; `--max-creates` counts it.
         lost_with_answer: The warning if its answer was lost and reading back shows success: what else the answer had said.

@@ -87,6 +87,10 @@ def decipher(reply: Reply) -> Any:
     raise reply.refusal(AlreadyExists if "already" in words else refusal(reply.status), words)
 
 
+def recognizes(body: Any) -> bool:
+    return isinstance(body, list)
+
+
 def number_in(data: Mapping[str, Any]) -> str | None:
     return data.get("phoneNumber")
 
@@ -215,6 +219,7 @@ PLATFORM = Platform(
     fetch_number=fetch_number,
     find_number=find_number,
     number_in=number_in,
+    recognizes=recognizes,
     encode=as_form,
     instructions="There are no agents.",
     tools=(

@@ -42,6 +42,7 @@ class Platform:
             of its own looks that up first.
         find_number: The same from its list; None only if the whole list was read and the number is not in it.
         number_in: The data of a reply → the number that it is about; None if it is about none.
+        recognizes: The JSON of a reply → whether it has the platform's form; a gateway, too, can say 404 in JSON.
         list_all_numbers: All numbers there are; None where whoever creates one names it.
         encode: The body of a request → its content type and its bytes.
         loosely_spelled: Fields of a number whose case, hyphens and underscores the platform changes.
@@ -64,6 +65,7 @@ class Platform:
     fetch_number: Callable[[Call, str], Awaitable[dict[str, Any]]]
     find_number: Callable[[Call, str], Awaitable[dict[str, Any] | None]]
     number_in: Callable[[Mapping[str, Any]], str | None]
+    recognizes: Callable[[Any], bool]
     instructions: str
     tools: tuple[Tool[Any], ...]
     prompts: tuple[Prompt, ...]

@@ -436,6 +436,11 @@ def decipher(reply: Reply) -> dict[str, Any]:
     raise error.replace(hint=NAMED_IN_CREATE) if reply.method == "POST" and _is_missing(reply, message) else error
 
 
+def recognizes(body: Any) -> bool:
+    """Return whether a reply to a look-up has the form of the platform's: an error as documented, or a number."""
+    return isinstance(body, dict) and (body.get("status") == "error" or "phone_number" in body)
+
+
 def _meaning(reply: Reply, text: str) -> type[ToolError]:
     if reply.status < 400:
         return PlatformError
@@ -470,6 +475,7 @@ PLATFORM = Platform(
     fetch_number=fetch_number,
     find_number=find_number,
     number_in=number_in,
+    recognizes=recognizes,
     list_all_numbers=list_all_numbers,
     instructions=(
         "Agents are named by id: list_agents shows them. A number has weighted lists of agents, such as "

@@ -399,6 +399,11 @@ def decipher(reply: Reply) -> dict[str, Any]:
     raise reply.refusal(_meaning(reply.status, f"{message} {detail}"), message, detail)
 
 
+def recognizes(body: Any) -> bool:
+    """Return whether a reply has the envelope of the platform."""
+    return isinstance(body, dict) and body.get("status") in {"success", "error"}
+
+
 def _words(envelope: Mapping[str, Any], *, failed: bool) -> tuple[str, str]:
     message, error = (as_text(envelope.get(key) or "") for key in ("message", "error"))
     if failed or not error:
@@ -435,6 +440,7 @@ PLATFORM = Platform(
     fetch_number=fetch_number,
     find_number=find_number,
     number_in=number_in,
+    recognizes=recognizes,
     instructions="Agents are named by id: list_agents shows them. A number has one inbound and one outbound agent.",
     tools=(
         Tool(
