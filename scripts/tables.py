@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phone_number_mcp import errors
-from phone_number_mcp.commands.install import CLIENTS, System
+from phone_number_mcp.commands.clients import CLIENTS, System
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sandbox.trouble import REHEARSALS
 from phone_number_mcp.settings import HttpOptions, Options, variable

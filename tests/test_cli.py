@@ -101,7 +101,12 @@ def test_a_malformed_configuration_stops_the_start_with_every_fault_in_one_messa
 
 LATER = {
     *("httpx", "httpcore", "httpx2", "phonenumbers", "rich", "difflib", "sqlite3", "platformdirs"),
-    *("tomlkit", "phone_number_mcp.commands.install", "phone_number_mcp.commands.jsonc"),
+    *(
+        "tomlkit",
+        "phone_number_mcp.commands.clients",
+        "phone_number_mcp.commands.install",
+        "phone_number_mcp.commands.jsonc",
+    ),
     *("phone_number_mcp.sandbox", "phone_number_mcp.upstream.connections", "mcp.client", "mcp.server.mcpserver"),
 }
 

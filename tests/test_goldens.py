@@ -18,7 +18,7 @@ from examples import EXAMPLES, page
 from phone_number_mcp import __version__
 from phone_number_mcp.app import HOMEPAGE
 from phone_number_mcp.command_line import parser
-from phone_number_mcp.commands.install import CLIENTS
+from phone_number_mcp.commands.clients import CLIENTS
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.transports import stdio
 from phone_number_mcp.upstream import connections

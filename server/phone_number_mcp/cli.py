@@ -175,7 +175,8 @@ def _uninstall(arguments: argparse.Namespace) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> Request:
-    from phone_number_mcp.commands.install import CLIENTS, Request
+    from phone_number_mcp.commands.clients import CLIENTS
+    from phone_number_mcp.commands.install import Request
 
     if arguments.client not in CLIENTS:
         known = ", ".join(CLIENTS)

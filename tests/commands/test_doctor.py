@@ -15,7 +15,7 @@ import anyio
 import pytest
 import trustme
 
-from phone_number_mcp.commands.install import CLIENTS, place, system
+from phone_number_mcp.commands.clients import CLIENTS, place, system
 from phone_number_mcp.platforms import PLATFORMS, load
 from support.places import README
 from support.server import KEY, SECRET, command, credentials

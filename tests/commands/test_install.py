@@ -20,7 +20,10 @@ from mcp import Client as MCPClient
 from mcp.client.stdio import StdioServerParameters
 
 from phone_number_mcp.commands import install, jsonc
-from phone_number_mcp.commands.install import CLIENTS, Entry, InstallError, System, find, merge, place
+from phone_number_mcp.commands.clients import CLIENTS, System, place, system
+from phone_number_mcp.commands.editors import find, merge
+from phone_number_mcp.commands.entries import Entry, is_temporary
+from phone_number_mcp.commands.errors import InstallError
 from phone_number_mcp.platforms import load
 from phone_number_mcp.settings import read
 from support.edits import only_put_in
@@ -207,7 +210,7 @@ def test_what_is_printed_is_the_clients_configuration_and_nothing_else(client: s
     assert entry["args"] == []
     assert Path(entry["command"]).is_absolute()
     assert os.access(entry["command"], os.X_OK)
-    for told in (str(home / PLACES[client, install.system()]), "ZUDU_API_KEY", "--write"):
+    for told in (str(home / PLACES[client, system()]), "ZUDU_API_KEY", "--write"):
         assert told in done.stderr
     assert KEY not in done.stdout + done.stderr
     assert SECRET not in done.stdout + done.stderr
@@ -325,7 +328,7 @@ def test_without_an_executable_it_is_python_and_the_module(home: Path) -> None:
     ],
 )
 def test_a_command_in_a_cache_is_known_as_one(program: str, temporary: bool) -> None:
-    assert install.is_temporary(program) is temporary
+    assert is_temporary(program) is temporary
 
 
 def test_a_command_that_may_be_gone_tomorrow_is_told_of(home: Path) -> None:
@@ -616,7 +619,7 @@ def test_with_force_another_entry_of_the_name_is_replaced_and_the_rest_stays(cli
 def test_a_missing_file_is_made_with_its_directories(client: str, home: Path) -> None:
     done = run(home, client, "--write", env=CREDENTIALS)
     assert (done.returncode, done.stdout) == (0, "")
-    where = PLACES[client, install.system()]
+    where = PLACES[client, system()]
     assert files(home).keys() == {where}
     assert content((home / where).read_text())[CLIENTS[client].key].keys() == {"phone-number"}
     assert f"{home / where} has the entry now" in done.stderr
@@ -816,7 +819,7 @@ def test_running_it_again_with_other_options_replaces_our_entry_and_names_the_gu
     assert run(home, client, "--write", "--read-only", "--max-creates", "2").returncode == 0
     done = run(home, client, "--write", "--max-creates", "3")
     assert (done.returncode, done.stdout) == (0, "")
-    path = home / PLACES[client, install.system()]
+    path = home / PLACES[client, system()]
     assert content(path.read_text())[CLIENTS[client].key]["phone-number"]["args"] == ["--max-creates", "3"]
     assert "It had --read-only, which the new one does not have." in done.stderr
     assert "--read-only" in Path(f"{path}.1.bak").read_text()
@@ -827,14 +830,14 @@ def test_with_secrets_works_after_a_first_write_as_its_message_says(home: Path) 
     assert "run again with --write --with-secrets" in first.stderr
     again = run(home, "claude-desktop", "--write", "--with-secrets", env=CREDENTIALS)
     assert again.returncode == 0, again.stderr
-    path = home / PLACES["claude-desktop", install.system()]
+    path = home / PLACES["claude-desktop", system()]
     assert content(path.read_text())["mcpServers"]["phone-number"]["env"] == CREDENTIALS
 
 
 def test_credentials_that_took_the_place_of_placeholders_stay_when_options_change(home: Path) -> None:
     assert run(home, "claude-desktop", "--write", "--with-secrets", env=CREDENTIALS).returncode == 0
     assert run(home, "claude-desktop", "--write", "--read-only").returncode == 0
-    entry = content((home / PLACES["claude-desktop", install.system()]).read_text())["mcpServers"]["phone-number"]
+    entry = content((home / PLACES["claude-desktop", system()]).read_text())["mcpServers"]["phone-number"]
     assert (entry["args"], entry["env"]) == (["--read-only"], CREDENTIALS)
 
 
@@ -892,7 +895,7 @@ def test_what_install_put_in_uninstall_takes_out_byte_for_byte(client: str, befo
 def test_uninstall_finds_the_entry_where_install_puts_it(client: str, home: Path) -> None:
     for words in (["--sandbox"], ["--platform", "retell"], ["--name", "mine"], []):
         assert run(home, client, "--write", *words).returncode == 0
-    path = home / PLACES[client, install.system()]
+    path = home / PLACES[client, system()]
     left = ["phone-number-sandbox", "phone-number-retell", "mine", "phone-number"]
     for words in (["--sandbox"], ["--platform", "retell"], ["--name", "mine"], []):
         assert run(home, client, "--write", *words, name="uninstall").returncode == 0
@@ -993,7 +996,7 @@ def test_with_force_the_entry_of_somebody_else_is_removed(home: Path) -> None:
 
 def test_what_would_be_removed_is_shown_without_credentials(home: Path) -> None:
     assert run(home, "claude-desktop", "--write", "--with-secrets", env=CREDENTIALS).returncode == 0
-    path = home / PLACES["claude-desktop", install.system()]
+    path = home / PLACES["claude-desktop", system()]
     document = content(path.read_text())
     document["mcpServers"]["phone-number"]["args"] = ["-e", f"ZUDU_API_KEY={KEY}"]
     path.write_text(json.dumps(document))
@@ -1011,7 +1014,7 @@ def test_what_would_be_removed_is_shown_without_credentials(home: Path) -> None:
 def test_credentials_are_written_only_when_told_to_and_for_the_owner_alone(client: str, home: Path) -> None:
     done = run(home, client, "--write", "--with-secrets", env=CREDENTIALS)
     assert (done.returncode, done.stdout) == (0, "")
-    path = home / PLACES[client, install.system()]
+    path = home / PLACES[client, system()]
     assert content(path.read_text())[CLIENTS[client].key]["phone-number"]["env"] == CREDENTIALS
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "out of version control" in done.stderr
@@ -1065,7 +1068,7 @@ async def test_the_written_entry_starts_the_server_with_the_credentials(
     by_hand = client == "claude-desktop"  # which resolves nothing
     options = ["--with-secrets"] if by_hand else []
     assert run(home, client, "--write", *options, env=CREDENTIALS if by_hand else {}).returncode == 0
-    document = content((home / PLACES[client, install.system()]).read_text())
+    document = content((home / PLACES[client, system()]).read_text())
     parameters = resolved(client, document, CREDENTIALS)
     parameters.env = (parameters.env or {}) | own_journal | {"ZUDU_BASE_URL": upstream.url}
     upstream.answer = reply(200, envelope({"phone_number": "+14155550100"}))
