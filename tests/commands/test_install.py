@@ -10,31 +10,25 @@ import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomlkit
 from mcp import Client as MCPClient
 from mcp.client.stdio import StdioServerParameters
 
-from phone_number_mcp.commands import install, jsonc
-from phone_number_mcp.commands.clients import CLIENTS, System, place, system
-from phone_number_mcp.commands.editors import find, merge
-from phone_number_mcp.commands.entries import Entry, is_temporary
+from phone_number_mcp.commands import install
+from phone_number_mcp.commands.clients import CLIENTS, system
+from phone_number_mcp.commands.entries import Entry
 from phone_number_mcp.commands.errors import InstallError
 from phone_number_mcp.platforms import load
 from phone_number_mcp.settings import read
-from support.edits import only_put_in
+from support.installing import CODEX, CREDENTIALS, CURSOR, ENTRY, PLACES, VSCODE, content, files, run
 from support.server import KEY, SECRET, command
 from support.upstream import Upstream, envelope, reply
 
 if sys.platform == "win32":
     pytest.skip("homes, links and modes are those of a POSIX system", allow_module_level=True)
-
-CREDENTIALS = {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET}
-ENTRY = {"command": "/opt/bin/phone-number-mcp", "args": []}
 
 
 @pytest.fixture
@@ -42,137 +36,6 @@ def home(tmp_path: Path) -> Path:
     """A home directory that is nobody's."""
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
-
-
-def run(
-    home: Path,
-    *options: str,
-    env: dict[str, str] | None = None,
-    before: Callable[[], None] | None = None,
-    name: str = "install",
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(name, *options),
-        capture_output=True,
-        encoding="utf-8",
-        env={"HOME": str(home)} | (env or {}),
-        cwd=home,
-        timeout=60,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        preexec_fn=before,
-    )
-
-
-def content(text: str) -> dict[str, Any]:
-    """Return what a configuration says, in whichever format it is."""
-    if text.lstrip("\ufeff").startswith(("{", "/")):
-        value = jsonc.parse(text, comments=True)
-        assert value is not None
-        assert isinstance(value.value, dict)
-        return value.value
-    return tomllib.loads(text.removeprefix("\ufeff"))
-
-
-def merged(client: str, before: str | bytes, *, name: str = "phone-number", force: bool = False) -> str:
-    entry = Entry(CLIENTS[client].key, name, ENTRY)
-    content = before if isinstance(before, bytes) else before.encode()
-    after = merge(content, entry, CLIENTS[client], force=force)
-    assert after is not None
-    return after.decode()
-
-
-def files(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-
-
-# --- where ------------------------------------------------------------------------------------------------------------
-
-PLACES: dict[tuple[str, System], str] = {
-    ("claude-desktop", "linux"): ".config/Claude/claude_desktop_config.json",
-    ("claude-desktop", "macos"): "Library/Application Support/Claude/claude_desktop_config.json",
-    ("claude-desktop", "windows"): "AppData/Roaming/Claude/claude_desktop_config.json",
-    ("claude-code", "linux"): ".claude.json",
-    ("claude-code", "macos"): ".claude.json",
-    ("claude-code", "windows"): ".claude.json",
-    ("cursor", "linux"): ".cursor/mcp.json",
-    ("cursor", "macos"): ".cursor/mcp.json",
-    ("cursor", "windows"): ".cursor/mcp.json",
-    ("vscode", "linux"): ".config/Code/User/mcp.json",
-    ("vscode", "macos"): "Library/Application Support/Code/User/mcp.json",
-    ("vscode", "windows"): "AppData/Roaming/Code/User/mcp.json",
-    ("windsurf", "linux"): ".config/devin/mcp_config.json",
-    ("windsurf", "macos"): ".config/devin/mcp_config.json",
-    ("windsurf", "windows"): "AppData/Roaming/devin/mcp_config.json",
-    ("codex", "linux"): ".codex/config.toml",
-    ("codex", "macos"): ".codex/config.toml",
-    ("codex", "windows"): ".codex/config.toml",
-}
-
-
-def at_home(home: Path, on: System) -> dict[str, str]:
-    return {"USERPROFILE" if on == "windows" else "HOME": str(home)}
-
-
-def test_every_client_has_its_place_on_every_system() -> None:
-    assert PLACES.keys() == {(client, on) for client in CLIENTS for on in ("linux", "macos", "windows")}
-
-
-@pytest.mark.parametrize(("client", "on"), PLACES)
-def test_the_file_is_where_the_client_looks_for_it(client: str, on: System, home: Path) -> None:
-    assert place(CLIENTS[client], on, at_home(home, on)) == home / PLACES[client, on]
-
-
-@pytest.mark.parametrize(
-    ("client", "on", "variable", "rest"),
-    [
-        ("claude-desktop", "linux", "XDG_CONFIG_HOME", "Claude/claude_desktop_config.json"),
-        ("claude-desktop", "windows", "APPDATA", "Claude/claude_desktop_config.json"),
-        ("claude-code", "macos", "CLAUDE_CONFIG_DIR", ".claude.json"),
-        ("vscode", "linux", "XDG_CONFIG_HOME", "Code/User/mcp.json"),
-        ("vscode", "windows", "APPDATA", "Code/User/mcp.json"),
-        ("windsurf", "windows", "APPDATA", "devin/mcp_config.json"),
-        ("codex", "linux", "CODEX_HOME", "config.toml"),
-    ],
-)
-def test_a_variable_that_moves_the_clients_directory_is_followed(
-    client: str, on: System, variable: str, rest: str, home: Path
-) -> None:
-    elsewhere = home / "elsewhere"
-    assert place(CLIENTS[client], on, at_home(home, on) | {variable: str(elsewhere)}) == elsewhere / rest
-    assert place(CLIENTS[client], on, at_home(home, on) | {variable: "not/absolute"}) == home / PLACES[client, on]
-
-
-def test_on_windows_the_place_of_the_installed_package_of_claude_desktop_comes_first(home: Path) -> None:
-    def found() -> Path:
-        return place(CLIENTS["claude-desktop"], "windows", {"USERPROFILE": str(home)})
-
-    packaged = home / "AppData/Local/Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude"
-    packaged.mkdir(parents=True)
-    assert found() == packaged / "claude_desktop_config.json"
-    newer = home / "AppData/Local/Claude-Data/claude_one"
-    newer.mkdir(parents=True)
-    assert found() == newer / "claude_desktop_config.json"
-    other = newer.with_name("claude_two")
-    other.mkdir()
-    with pytest.raises(InstallError, match="--path"):
-        found()
-    (other / "claude_desktop_config.json").write_text("{}")
-    assert found() == other / "claude_desktop_config.json"
-
-
-def test_a_windsurf_of_before_the_new_name_keeps_its_file(home: Path) -> None:
-    old = home / ".codeium/windsurf"
-    old.mkdir(parents=True)
-    assert place(CLIENTS["windsurf"], "linux", {"HOME": str(home)}) == old / "mcp_config.json"
-    (home / ".config/devin").mkdir(parents=True)
-    assert place(CLIENTS["windsurf"], "linux", {"HOME": str(home)}) == home / ".config/devin/mcp_config.json"
-
-
-def test_every_client_says_where_its_facts_are_from() -> None:
-    for client in CLIENTS.values():
-        assert client.sources
-        assert all(source.startswith("https://") for source in client.sources)
 
 
 # --- the entry --------------------------------------------------------------------------------------------------------
@@ -317,20 +180,6 @@ def test_without_an_executable_it_is_python_and_the_module(home: Path) -> None:
     assert entry["args"] == ["-m", "phone_number_mcp", "--sandbox"]
 
 
-@pytest.mark.parametrize(
-    ("program", "temporary"),
-    [
-        ("/home/me/.cache/uv/archive-v0/Xy1/bin/phone-number-mcp", True),
-        ("/home/me/.local/pipx/.cache/0a1b/bin/phone-number-mcp", True),
-        ("/Users/me/Library/Caches/uv/archive-v0/Xy1/bin/phone-number-mcp", True),
-        ("/home/me/.local/bin/phone-number-mcp", False),
-        ("/home/me/.local/share/uv/tools/phone-number-mcp/bin/phone-number-mcp", False),
-    ],
-)
-def test_a_command_in_a_cache_is_known_as_one(program: str, temporary: bool) -> None:
-    assert is_temporary(program) is temporary
-
-
 def test_a_command_that_may_be_gone_tomorrow_is_told_of(home: Path) -> None:
     link = home / ".cache" / "phone-number-mcp"
     link.parent.mkdir()
@@ -429,77 +278,6 @@ def test_help_names_every_client() -> None:
         assert client in shown.stdout
 
 
-# --- into files that are there ----------------------------------------------------------------------------------------
-
-VSCODE = """\
-{
-\t// What the team uses.
-\t"inputs": [
-\t\t{ "type": "promptString", "id": "other", "description": "Other", "password": true }, // kept
-\t],
-\t"servers": {
-\t\t/* the other one */
-\t\t"other": { "type": "stdio", "command": "other", "args": ["-y"], },
-\t},
-\t"sandbox": {},
-}
-"""
-CURSOR = '{\n    "mcpServers": {\n        "other": {"command": "other", "env": {"A": "é \\u00e9"}}\n    },\n    "more": 1.50\n}'
-CLAUDE = (
-    '{"numStartups":7,"mcpServers":{},"projects":{"/home/me/a":{"mcpServers":{"phone-number":{"command":"mine"}}}}}\n'
-)
-CODEX = """\
-# My settings
-model = "gpt-5"   # the good one
-notify = ["a",  'b']
-
-[mcp_servers.other]   # kept
-command = "other"
-
-[profiles.x]
-model = "o3"
-
-[mcp_servers.docs]
-url = "https://example.com/mcp"
-"""
-
-
-@pytest.mark.parametrize(
-    ("client", "before"),
-    [
-        ("vscode", VSCODE),
-        ("cursor", CURSOR),
-        ("windsurf", VSCODE.replace("servers", "mcpServers")),
-        ("claude-code", CLAUDE),
-        ("codex", CODEX),
-    ],
-)
-@pytest.mark.parametrize("eol", ["\n", "\r\n"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_an_entry_goes_in_and_all_else_stays_as_it_was(client: str, before: str, eol: str, mark: str) -> None:
-    before = mark + before.replace("\n", eol)
-    after = merged(client, before)
-    key = CLIENTS[client].key
-    was = content(before)
-    assert content(after) == was | {key: was[key] | {"phone-number": ENTRY}}
-    assert after.startswith(before) if client == "codex" else only_put_in(before, after)
-    if eol == "\r\n":
-        assert not re.search(r"(?<!\r)\n", after)
-    assert after.startswith(mark)
-    assert after.count("\ufeff") == len(mark)
-    assert content(merged(client, after, name="second")) == was | {
-        key: was[key] | {"phone-number": ENTRY, "second": ENTRY}
-    }
-
-
-def test_a_file_of_vs_code_is_written_as_a_person_would() -> None:
-    expected = VSCODE.replace(
-        '"args": ["-y"], },\n',
-        '"args": ["-y"], },\n\t\t"phone-number": {\n\t\t\t"command": "/opt/bin/phone-number-mcp",\n\t\t\t"args": []\n\t\t},\n',
-    )
-    assert merged("vscode", VSCODE) == expected
-
-
 def test_what_vs_code_asks_for_is_added_once(home: Path) -> None:
     path = home / "mcp.json"
     path.write_text(VSCODE)
@@ -512,104 +290,12 @@ def test_what_vs_code_asks_for_is_added_once(home: Path) -> None:
         assert comment in text
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n \n"])
-def test_an_empty_file_becomes_a_whole_configuration(client: str, before: bytes) -> None:
-    assert content(merged(client, before).strip()) == {CLIENTS[client].key: {"phone-number": ENTRY}}
-
-
-def test_a_file_of_comments_alone_keeps_them() -> None:
-    after = merged("vscode", "// mine")
-    assert after.startswith("// mine\n{")
-    assert content(after) == {"servers": {"phone-number": ENTRY}}
-
-
-@pytest.mark.parametrize(
-    "before",
-    ["{}", '{\n  "theme": "dark"\n}\n', "", 'mcp_servers = { a = { command = "a" } } # c\n', "[mcp_servers]\n"],
-)
-def test_servers_are_made_where_there_are_none_or_are_written_in_one_line(before: str) -> None:
-    client = "codex" if before.strip().startswith(("mcp", "[")) else "cursor"
-    assert content(merged(client, before))[CLIENTS[client].key]["phone-number"] == ENTRY
-
-
-@pytest.mark.parametrize(
-    ("client", "before", "words"),
-    [
-        ("cursor", "{", "it is not valid: line 1, column 2"),
-        ("cursor", "[]", "it is not a JSON object"),
-        ("cursor", '"text"', "it is not a JSON object"),
-        ("cursor", '{"mcpServers": []}', 'its "mcpServers" is not an object'),
-        ("cursor", '{"mcpServers": null}', 'its "mcpServers" is not an object'),
-        ("vscode", '{"servers": "x"}', 'its "servers" is not an object'),
-        ("cursor", '{"mcpServers": {}, "mcpServers": {}}', '"mcpServers" is there 2 times'),
-        ("cursor", '{"mcpServers": {"phone-number": {}, "phone-number": {}}}', '"phone-number" is there 2 times'),
-        ("claude-desktop", '{"mcpServers": {},}', "a comma before the end, which this file may not have"),
-        ("claude-code", "// mine\n{}", "line 1, column 1: a comment, which this file may not have"),
-        ("cursor", b"\xff\xfe{\x00}\x00", "it is not UTF-8 text"),
-        ("codex", "a = sk_abc", "it is not valid TOML: line 1, column 5"),
-        ("codex", "a = 1\na = 2\n", "it is not valid TOML"),
-        ("codex", "mcp_servers = 1\n", 'its "mcp_servers" is not a table'),
-        ("codex", "[[mcp_servers]]\n", 'its "mcp_servers" is not a table'),
-        (
-            "codex",
-            "[mcp_servers.phone-number]\n",
-            "does not run phone-number-mcp: choose another name with --name, or replace it with --force",
-        ),
-        (
-            "cursor",
-            '{"mcpServers": {"phone-number": {"command": "mine"}}}',
-            "does not run phone-number-mcp: choose another name with --name, or replace it with --force",
-        ),
-        (
-            "cursor",
-            '{"mcpServers": {"phone-number": null}}',
-            "does not run phone-number-mcp: choose another name with --name, or replace it with --force",
-        ),
-    ],
-)
-def test_a_file_that_cannot_be_changed_safely_is_refused(client: str, before: str | bytes, words: str) -> None:
-    with pytest.raises(InstallError) as raised:
-        merged(client, before)
-    assert words in str(raised.value)
-    assert "sk_abc" not in str(raised.value)
-    assert raised.value.status == 1
-
-
 def test_inputs_of_another_kind_are_refused(home: Path) -> None:
     (home / "mcp.json").write_text('{"inputs": {}, "servers": {}}')
     done = run(home, "vscode", "--path", "mcp.json", "--write")
     assert done.returncode == 1
     assert 'its "inputs" is not an array' in done.stderr
     assert files(home) == {"mcp.json": b'{"inputs": {}, "servers": {}}'}
-
-
-@pytest.mark.parametrize(
-    ("client", "before"),
-    [
-        (
-            "cursor",
-            '{\n  "mcpServers": {\n    "a": {"command": "a"}, // a\n    "phone-number": {"command": "old"}, // ours\n    "z": {}\n  }\n}\n',
-        ),
-        (
-            "codex",
-            CODEX
-            + '\n[mcp_servers.phone-number]\ncommand = "old"\n\n[mcp_servers.phone-number.env]\nA = "b"\n\n[last]\nx = 1 # kept\n',
-        ),
-        ("codex", '[mcp_servers]\nphone-number = { command = "old" }\nz = { command = "z" } # kept\n'),
-        ("codex", CODEX.replace("\n", "\r\n") + '\r\n[mcp_servers.phone-number]\r\ncommand = "old"\r\n'),
-    ],
-)
-def test_with_force_another_entry_of_the_name_is_replaced_and_the_rest_stays(client: str, before: str) -> None:
-    after = merged(client, before, force=True)
-    key = CLIENTS[client].key
-    was = content(before)
-    assert content(after) == was | {key: was[key] | {"phone-number": ENTRY}}
-    for comment in re.findall(r"# \w+|// \w+", before):
-        assert comment in after
-    assert list(content(after)) == list(was)
-    if "\r\n" in before:
-        assert not re.search(r"(?<!\r)\n", after)
 
 
 # --- onto the disk ----------------------------------------------------------------------------------------------------
@@ -771,47 +457,6 @@ def test_force_replaces_an_entry_and_says_where_the_old_one_is(home: Path) -> No
     assert "old" in (home / "mcp.json.1.bak").read_text()
 
 
-OURS: list[dict[str, Any]] = [
-    {"command": "phone-number-mcp"},
-    {"command": "/opt/venv/bin/phone-number-mcp", "args": ["--sandbox"]},
-    {"command": "C:\\Tools\\Phone-Number-MCP.EXE", "args": []},
-    {"command": "/usr/bin/python3", "args": ["-m", "phone_number_mcp", "--read-only"]},
-    {"command": "python", "args": ["-mphone_number_mcp"]},
-    {"command": "uvx", "args": ["phone-number-mcp@0.1.0"]},
-    {"command": "uvx", "args": ["--from", "git+https://git.example.com/me/phone-number-mcp.git", "phone-number-mcp"]},
-    {"command": "uv", "args": ["run", "--directory", "/src", "phone-number-mcp"]},
-    {"command": "pipx run phone-number-mcp==0.1.0"},
-    {"command": "docker", "args": ["run", "-i", "--rm", "ghcr.io/me/phone-number-mcp:latest"]},
-    {"command": "sh", "args": ["-c", "exec 'phone-number-mcp' --sandbox"]},
-]
-THEIRS: list[Any] = [
-    {"command": "mine"},
-    {"command": "/opt/phone-number-mcp/other"},
-    {"command": "my-phone-number-mcp"},
-    {"command": "phone-number-mcp-proxy"},
-    {"url": "https://example.com/phone-number-mcp"},
-    {"command": 7, "args": "phone-number-mcp"},
-    None,
-]
-
-
-@pytest.mark.parametrize("old", OURS)
-@pytest.mark.parametrize("client", ["cursor", "codex"])
-def test_our_own_entry_is_replaced_however_it_was_written(old: dict[str, Any], client: str) -> None:
-    document = {CLIENTS[client].key: {"phone-number": old, "other": {"command": "other"}}}
-    before = tomlkit.dumps(document) if client == "codex" else json.dumps(document)
-    (servers,) = content(merged(client, before)).values()
-    assert servers == {"phone-number": ENTRY, "other": {"command": "other"}}
-
-
-@pytest.mark.parametrize("old", THEIRS)
-def test_the_entry_of_somebody_else_needs_force(old: Any) -> None:
-    before = json.dumps({"mcpServers": {"phone-number": old}})
-    with pytest.raises(InstallError, match="--force"):
-        merged("cursor", before)
-    assert content(merged("cursor", before, force=True))["mcpServers"]["phone-number"] == ENTRY
-
-
 @pytest.mark.parametrize("client", CLIENTS)
 def test_running_it_again_with_other_options_replaces_our_entry_and_names_the_guards_that_are_gone(
     client: str, home: Path
@@ -918,50 +563,6 @@ def test_what_another_server_asks_for_stays(home: Path) -> None:
     document = content((home / "mcp.json").read_text())
     assert [each["id"] for each in document["inputs"]] == ["zudu-api-key", "zudu-api-secret"]
     assert document["servers"].keys() == {"two"}
-
-
-@pytest.mark.parametrize(
-    ("client", "before", "after"),
-    [
-        (
-            "cursor",
-            '{"mcpServers": {\n  "phone-number": {"command": "phone-number-mcp"}, // ours\n  // of b\n  "b": {} // b\n}}',
-            '{"mcpServers": {\n  // of b\n  "b": {} // b\n}}',
-        ),
-        (
-            "cursor",
-            '{"mcpServers": {"a": {}, /* of it, */ "phone-number": {"command": "phone-number-mcp"}, /* b */ "b": {}}}',
-            '{"mcpServers": {"a": {}, /* of it, */ /* b */ "b": {}}}',
-        ),
-        (
-            "codex",
-            (
-                '[a]\nx = 1\n\n[mcp_servers."phone-number"]\n# how\ncommand = "phone-number-mcp"\n\n'
-                '[mcp_servers.phone-number.env]\nA = """\n[b]\n"""\n\n# of b\n[b]\ny = 1\n'
-            ),
-            "[a]\nx = 1\n\n# of b\n[b]\ny = 1\n",
-        ),
-        (
-            "codex",
-            '[mcp_servers.phone-number]\ncommand = "phone-number-mcp"\nargs = [\n  "--read-only",\n]\n\n# of b\n[b]\ny = 1\n',
-            "# of b\n[b]\ny = 1\n",
-        ),
-        (
-            "codex",
-            '[mcp_servers]\nphone-number = { command = "phone-number-mcp" }\nz = { command = "z" } # kept\n',
-            '[mcp_servers]\nz = { command = "z" } # kept\n',
-        ),
-    ],
-)
-def test_comments_and_other_entries_stay(client: str, before: str, after: str) -> None:
-    without = find(before.encode(), "phone-number", CLIENTS[client]).without.decode()
-    assert without.lstrip("\n") == after
-    rest = content(before)
-    del rest[CLIENTS[client].key]["phone-number"]
-    found = content(without)
-    assert found == rest or (not rest.pop(CLIENTS[client].key) and found == rest)
-    for comment in ("of b", "kept", "of it"):
-        assert (comment in without) == (comment in before)
 
 
 @pytest.mark.parametrize(
