@@ -17,12 +17,24 @@ import anyio
 from pydantic import SecretStr
 
 from phone_number_mcp.commands.checks import Check, credential_forms, failed, passed, unset_credentials
-from phone_number_mcp.errors import NotFound, TimedOut, ToolError, Unauthorized, Unreachable, duration
+from phone_number_mcp.errors import (
+    Forbidden,
+    InvalidReply,
+    NotFound,
+    PaymentRequired,
+    RateLimited,
+    TimedOut,
+    ToolError,
+    Unauthorized,
+    Unreachable,
+    duration,
+)
 from phone_number_mcp.upstream.api import Api
 
 if TYPE_CHECKING:
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.settings import Settings
+    from phone_number_mcp.upstream.reply import Reply
 
 RESERVED = "+14155550100"
 """A number that no operator gives out: https://www.nanpa.com/numbering/555-line-numbers."""
@@ -84,7 +96,8 @@ async def _way(settings: Settings) -> AsyncIterator[Check]:
 
 async def _question(settings: Settings) -> AsyncIterator[Check]:
     """Ask for a number that is nobody's."""
-    async with _api(settings) as api:
+    replies: list[Reply] = []
+    async with _api(settings, replies) as api:
         try:
             await settings.platform.fetch_number(api.call(settings.account()), RESERVED)
             detail = f"The credentials are accepted; {RESERVED} is there"
@@ -98,31 +111,28 @@ async def _question(settings: Settings) -> AsyncIterator[Check]:
             detail = f"{error.code}: {error.message}"
             yield failed("platform", detail, _about_trouble(error, settings.platform))
             return
-        answer = api.last
-        if answer is None or not _speaks(answer.body):
-            detail = f"{settings.base_url} answers {answer.status if answer else ''}, but not as {settings.platform.title} does"
+        reply = replies[-1]
+        if not settings.platform.recognizes(reply.body):
+            detail = f"{settings.base_url} answers {reply.status}, but not as {settings.platform.title} does"
             yield failed("platform", detail, _about_address(settings.platform))
             return
         yield passed("platform", detail)
-        if answer.date:
-            yield _clock(answer.date)
-
-
-def _speaks(body: Any) -> bool:
-    """Whether an answer has the form of a platform's: a gateway, too, can say 404 in JSON."""
-    return isinstance(body, dict) and (
-        body.get("status") in {"success", "error"} or body.get("phone_number") == RESERVED
-    )
+        if reply.date:
+            yield _clock(reply.date)
 
 
 def _about_trouble(error: ToolError, platform: Platform) -> str:
-    known = {
-        "forbidden": f"Look at the permissions of these credentials on {platform.title}.",
-        "payment_required": f"Look at the account's balance on {platform.title}.",
-        "rate_limited": "Wait a while, and run doctor again.",
-        "invalid_reply": _about_address(platform),
-    }
-    return known.get(error.code) or f"Run doctor again in a while: if it stays, {platform.title} has trouble."
+    match error:
+        case Forbidden():
+            return f"Look at the permissions of these credentials on {platform.title}."
+        case PaymentRequired():
+            return f"Look at the account's balance on {platform.title}."
+        case RateLimited():
+            return "Wait a while, and run doctor again."
+        case InvalidReply():
+            return _about_address(platform)
+        case _:
+            return f"Run doctor again in a while: if it stays, {platform.title} has trouble."
 
 
 def _about_address(platform: Platform) -> str:
@@ -152,10 +162,23 @@ async def _accepted_if_swapped(settings: Settings) -> bool:
         return True
 
 
-def _api(settings: Settings) -> Api:
+def _api(settings: Settings, replies: list[Reply] | None = None) -> Api:
+    """Return the way to the platform.
+
+    Args:
+        settings: Where it is.
+        replies: Every reply is added to it, whatever it means.
+    """
+
+    def decipher(reply: Reply) -> Any:
+        if replies is not None:
+            replies.append(reply)
+        return settings.platform.decipher(reply)
+
     return Api(
         base_url=settings.base_url,
-        decipher=settings.platform.decipher,
+        decipher=decipher,
+        encode=settings.platform.encode,
         timeout=min(PATIENCE_SECONDS, settings.options.timeout),
     )
 

@@ -72,8 +72,6 @@ class Api:
         """The base URL, where the rest of an address is given as the target: that saves reading it anew for each request."""
         self._prefix = ""
         self._background: asyncio.Task[None] | None = None
-        self.last: Reply | None = None
-        """The latest answer, for whoever wants to know more of it than what it means."""
 
     def call(self, account: Account, progress: Progress | None = None, *, shutdown: Shutdown | None = None) -> Call:
         """Return what one tool call reaches the platform with; its time starts now.
@@ -151,7 +149,7 @@ class Api:
                 body = parse(raw)
             except UnreadableError as error:
                 problem = str(error)
-        self.last = Reply(
+        return Reply(
             method=request.method,
             status=response.status_code,
             body=body,
@@ -160,7 +158,6 @@ class Api:
             request_id=response.headers.get("x-request-id") or None,
             date=response.headers.get("date"),
         )
-        return self.last
 
     def _lost(self, error: Exception, *, sent: bool, seconds: float) -> ToolError:
         """Return what it means that there is no whole answer."""
