@@ -45,7 +45,7 @@ format: $(VENV)/.dev ## format, and fix what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-goldens: $(VENV)/.dev ## write the goldens and the README's tables anew, to be read in review
+goldens: $(VENV)/.dev ## write the goldens and the documentation's tables anew, to be read in review
 	@$(BIN)/pytest --update-goldens tests/test_goldens.py tests/test_packages.py
 
 fuzz: $(VENV)/.dev ## a minute of bytes that are no messages

@@ -13,6 +13,18 @@ from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sandbox.trouble import REHEARSALS
 from phone_number_mcp.settings import HttpOptions, Options, variable
 
+FOR_THE_USER = {
+    "get_phone_number": "Shows one number: its nickname, agents and webhook.",
+    "create_phone_number": "Gets a new number and routes its calls to your voice agents. It may cost money.",
+    "list_phone_numbers": "Shows all numbers of the account, page by page.",
+    "list_available_phone_numbers": "Shows numbers you already have that no agent uses.",
+    "import_phone_number": "Connects a number that you already have at a carrier.",
+    "update_phone_number": "Routes a number to other agents, renames it, or changes its webhook.",
+    "delete_phone_number": "Gives a number back. Calls to it stop, and you may not get it again.",
+    "list_agents": "Shows your voice agents, to find the one that should answer.",
+}
+"""Tool → what it does for the user. For a tool that is not here, the first sentence of its description is shown."""
+
 
 def _table(head: str, rows: Iterable[tuple[str, ...]]) -> str:
     columns = head.split("|")
@@ -26,8 +38,9 @@ def tools() -> str:
     for name in dict.fromkeys(tool.name for _title, tool in every):
         same = [(title, tool) for title, tool in every if tool.name == name]
         tool = same[0][1]
+        what = FOR_THE_USER.get(name) or tool.description.partition(". ")[0].removesuffix(".") + "."
         changes = "no" if tool.read_only else "releases it for good" if tool.deletes else "yes"
-        rows.append((f"`{name}`", ", ".join(title for title, _tool in same), tool.title, changes))
+        rows.append((f"`{name}`", ", ".join(title for title, _tool in same), what, changes))
     return _table("tool | on | what it does | changes something?", rows)
 
 

@@ -26,7 +26,9 @@ if os.environ.get("CI"):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-goldens", action="store_true", help="write the goldens and the README's tables anew")
+    parser.addoption(
+        "--update-goldens", action="store_true", help="write the goldens and the documentation's tables anew"
+    )
     parser.addoption(
         "--rounds", type=int, default=10, help="how often several processes attack the journal, a multiple of 10"
     )

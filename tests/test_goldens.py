@@ -13,21 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from platformdirs.api import PlatformDirsABC
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
 
 from examples import EXAMPLES, page
-from phone_number_mcp import __version__
+from phone_number_mcp import __version__, consent, errors
 from phone_number_mcp.app import HOMEPAGE
 from phone_number_mcp.command_line import parser
 from phone_number_mcp.commands.clients import CLIENTS
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.transports import stdio
-from phone_number_mcp.upstream import connections
-from support.places import GOLDENS, README
+from phone_number_mcp.upstream import connections, reply
+from phone_number_mcp.writes import journal
+from phone_number_mcp.writes.database import default_place
+from support.places import DOCUMENTS, GOLDENS, ROOT
 from support.server import Connect, command
-from tables import TABLES, fill, hold
-
-ROOT = README.parent
-DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+from tables import FOR_THE_USER, TABLES, fill, hold
 
 
 @pytest.fixture
@@ -64,6 +66,13 @@ async def test_the_examples_are_what_the_server_answers(connect: Connect, update
         hold(ROOT / "docs" / "tools.md", await page({"zudu": zudu, "retell": retell}), update=update)
 
 
+def test_the_table_of_tools_says_of_each_what_it_does_for_the_user() -> None:
+    tools = [tool for platform in PLATFORMS for tool in load(platform).tools]
+    assert FOR_THE_USER.keys() == {tool.name for tool in tools}
+    for tool in tools:
+        assert tool.title.lower() not in FOR_THE_USER[tool.name].lower()
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_tool_has_an_example(platform: str) -> None:
     assert {tool for _, tool, _ in EXAMPLES[platform]} == {tool.name for tool in load(platform).tools}
@@ -96,8 +105,12 @@ def _entries(configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _starts(entry: dict[str, Any]) -> None:
     """Assert that a client's entry is one that this server takes."""
-    assert entry["command"] == "phone-number-mcp"
-    parser().parse_args(entry.get("args", []))
+    if entry["command"] == "docker":
+        page = (ROOT / "docs" / "docker.md").read_text(encoding="utf-8")
+        assert shlex.join(["docker", *entry["args"]]) in page.splitlines()
+    else:
+        assert entry["command"] == "phone-number-mcp"
+        parser().parse_args(entry.get("args", []))
     assert {*entry.get("env", {}), *entry.get("env_vars", [])} <= {"ZUDU_API_KEY", "ZUDU_API_SECRET", "RETELL_API_KEY"}
 
 
@@ -156,14 +169,48 @@ def test_the_project_says_the_same_of_itself_everywhere() -> None:
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_the_limits_that_the_readme_names_are_those_of_the_code() -> None:
-    text = " ".join(README.read_text(encoding="utf-8").split())
+def test_every_option_that_the_documentation_names_is_there() -> None:
+    texts = [document.read_text(encoding="utf-8") for document in DOCUMENTS]
+    named = {option for text in texts for option in re.findall(r"`(--[a-z-]+)(?: [^`]*)?`", text)}
+    commands = (ROOT / "server" / "phone_number_mcp" / "command_line.py").read_text(encoding="utf-8")
+    ours = {*re.findall(r'"(--[a-z-]+)"', commands)}
+    assert named
+    assert named <= ours | {"--strict"}  # which the Inspector has
+
+
+def test_what_the_page_on_troubleshooting_quotes_is_said_by_the_code() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "server").rglob("*.py"))
+    quoted = re.findall(r'"([a-z ]+)"', text)
+    assert quoted
+    for words in quoted:
+        assert words in code
+    codes = {each.code for each in vars(errors).values() if isinstance(each, type) and hasattr(each, "code")}
+    assert codes >= {*re.findall(r"^\| `([a-z_]+)`", text, re.MULTILINE)} - {"doctor", "install"}
+
+
+def test_the_limits_that_the_documentation_names_are_those_of_the_code() -> None:
+    text = " ".join((ROOT / "docs" / "process.md").read_text(encoding="utf-8").split())
     for promise in (
         f"{stdio.MAX_RUNNING} requests are worked on at once",
         f"at most {connections.MAX_CONNECTIONS} connections",
         f"a line above {stdio.MAX_LINE_BYTES // 2**20} MiB or {stdio.MAX_PARTS:,} parts",
+        f"reply may take {reply.MAX_REPLY_BYTES // 2**20} MiB",
     ):
         assert promise in text
+    text = " ".join((ROOT / "docs" / "money.md").read_text(encoding="utf-8").split())
+    assert f"exceed {consent.MAX_QUESTION:,} characters" in text
+    assert f"For {journal.KEY_DAYS} days, the same key" in text
+
+
+@pytest.mark.parametrize("system", [Unix, MacOS], ids=["Linux", "macOS"])
+def test_the_place_of_the_journal_in_the_documentation_is_that_of_the_code(
+    system: type[PlatformDirsABC], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("platformdirs.PlatformDirs", system)
+    shown = Path(default_place()).relative_to(Path.home()).as_posix()
+    assert f"`~/{shown}`" in (ROOT / "docs" / "upgrade.md").read_text(encoding="utf-8")
 
 
 def test_what_the_changelog_says_of_speed_was_measured() -> None:
@@ -181,7 +228,7 @@ def test_what_the_changelog_says_of_speed_was_measured() -> None:
     assert "not met" not in (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
 
 
-def test_the_readmes_agent_in_python_runs_as_printed(tmp_path: Path) -> None:
+def test_the_documentations_agent_in_python_runs_as_printed(tmp_path: Path) -> None:
     (program,) = _blocks("python")
     script = tmp_path / "agent.py"
     script.write_text(program, encoding="utf-8")

@@ -131,8 +131,9 @@ def test_an_image_is_made_of_what_is_sent_for_it_and_runs_as_nobody_in_particula
     assert dockerfile.rstrip().endswith('ENTRYPOINT ["phone-number-mcp"]')
 
 
-def test_the_readmes_container_keeps_its_journal_on_the_images_volume_and_passes_the_credentials_on() -> None:
-    (line,) = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("docker run ")]
+def test_the_documentations_container_keeps_its_journal_on_the_images_volume_and_passes_the_credentials_on() -> None:
+    page = (ROOT / "docs" / "docker.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith("docker run ")]
     (volume,) = re.findall(r"^VOLUME (\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     words = line.split()
     assert words[:4] == ["docker", "run", "-i", "--rm"]

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from phone_number_mcp import __version__
 from phone_number_mcp.app import HOMEPAGE
 from release import notes
-from support.places import ROOT
+from support.places import DOCUMENTS, README, ROOT
 
 DECISIONS = ROOT / "docs" / "decisions"
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -64,6 +64,40 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         target = page.parent / name if name else page
         assert target.is_file(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_the_readme_is_short_and_begins_with_a_picture_under_one_paragraph() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.split()) <= 1_500
+    heading, mark, first, picture, *_ = text.split("\n\n")
+    assert heading.startswith("# ")
+    assert mark.startswith("<!-- ")
+    assert first.startswith("An [MCP]")
+    assert re.fullmatch(r"!\[.+\]\(docs/demo\.svg\)", picture)
+
+
+def test_the_readme_installs_in_three_lines_the_sandbox_first() -> None:
+    install = README.read_text(encoding="utf-8").partition("\n## Install\n")[2]
+    block = re.search(r"```sh\n(.*?)```", install, re.DOTALL)
+    assert block
+    package, simulated, real = (line.partition("#")[0].strip() for line in block[1].splitlines())
+    assert package == "pipx install ."
+    assert simulated == "phone-number-mcp install cursor --sandbox --write"
+    assert real == "phone-number-mcp install cursor --write"
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_anchor_that_the_documentation_names_exists(page: Path) -> None:
+    for name, anchor in re.findall(r"\]\(([^)\s:#]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        assert anchor in anchors(page.parent / name if name else page), f"{name}#{anchor}"
+
+
+@pytest.mark.parametrize("index", ["README.md", "docs/README.md"])
+def test_both_indexes_name_every_page_of_the_documentation(index: str) -> None:
+    path = ROOT / index
+    links = re.findall(r"\]\(([^)\s:#]+)\)", path.read_text(encoding="utf-8"))
+    named = {(path.parent / link).resolve() for link in links}
+    assert {page for page in DOCUMENTS if page.name != "README.md"} <= named
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

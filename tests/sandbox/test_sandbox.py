@@ -24,7 +24,7 @@ from phone_number_mcp.upstream.api import Api
 from phone_number_mcp.writes import executor
 from support import harness
 from support.documented import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
-from support.places import README
+from support.places import DOCUMENTS, README
 from support.server import Connect, command, content
 
 CREDENTIALS = {"X-API-KEY": "<api-key>", "X-API-SECRET": "<api-key>"}  # as the documentation's curl has them
@@ -250,8 +250,9 @@ async def test_an_agent_that_is_not_there_is_refused_in_the_platforms_way_with_a
 
 
 def _printed(start: str) -> list[str]:
-    """Return the commands of the README that start so, each on one line."""
-    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    """Return the commands of the documentation that start so, each on one line."""
+    texts = "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    blocks = re.findall(r"```sh\n(.*?)```", texts, re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.startswith(start)]
 
@@ -277,8 +278,9 @@ def _by_httpx(line: str) -> str:
 
 
 @pytest.mark.parametrize("send", [_by_httpx, *([_by_curl] if shutil.which("curl") else [])])
-def test_every_curl_of_the_readme_works_as_printed(served: httpx.Client, send: Callable[[str], str]) -> None:
+def test_every_curl_of_the_documentation_works_as_printed(served: httpx.Client, send: Callable[[str], str]) -> None:
     lines = _printed("curl ")
+    assert "curl http://127.0.0.1:8080/" in README.read_text(encoding="utf-8")
     for headers in ("X-API-KEY: ", "X-API-SECRET: ", "Authorization: Bearer "):
         assert any(headers in line for line in lines)
     for line in lines:
@@ -288,7 +290,9 @@ def test_every_curl_of_the_readme_works_as_printed(served: httpx.Client, send: C
 
 
 @pytest.mark.anyio
-async def test_the_readmes_server_on_the_sandbox_works_as_printed(served: httpx.Client, connect: Connect) -> None:
+async def test_the_documentations_server_on_the_sandbox_works_as_printed(
+    served: httpx.Client, connect: Connect
+) -> None:
     (line,) = _printed("ZUDU_BASE_URL=http://127.0.0.1:8080 ")
     *assignments, program = shlex.split(line)
     assert program == "phone-number-mcp"
