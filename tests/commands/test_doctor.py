@@ -128,7 +128,7 @@ async def test_a_credential_of_another_form_than_documented_is_a_warning_and_no_
         command("doctor"), env=home | credentials(upstream) | {"ZUDU_API_KEY": "other-0123456789"}, check=False
     )
     assert "\nWARN  credentials" in told.stdout.decode()
-    assert told.stdout.decode().endswith("All is well, with 1 warning.\n")
+    assert told.stdout.decode().endswith("All checks passed, with 1 warning.\n")
 
 
 @pytest.mark.parametrize("empty", ["null", "undefined", "NaN", " "])
@@ -309,7 +309,7 @@ async def test_an_entry_whose_command_is_not_there_is_seen(home: dict[str, str],
     _, checks = await doctor(home, "--sandbox")
     check = failed(checks)
     assert check["name"] == "client claude-desktop"
-    assert check["detail"].startswith(f'{path} has "numbers", whose command is not there: {tmp_path}')
+    assert check["detail"].startswith(f'{path} has "numbers", whose command does not exist: {tmp_path}')
     assert check["fix"].startswith("Put /")  # nothing else of the entry is lost
     assert Path(check["fix"].split()[1]).name == "phone-number-mcp"
 
@@ -318,7 +318,7 @@ async def test_an_entry_whose_command_is_not_there_is_seen(home: dict[str, str],
 async def test_an_entry_is_known_by_its_name_where_its_command_is_wrong(home: dict[str, str], command_: str) -> None:
     path = entered(home, {"command": command_}, name="phone-number")
     _, checks = await doctor(home, "--sandbox")
-    assert failed(checks)["detail"] == f'{path} has "phone-number", whose command is not there: {command_}'
+    assert failed(checks)["detail"] == f'{path} has "phone-number", whose command does not exist: {command_}'
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ async def test_a_file_that_no_client_could_read_is_seen_if_it_is_about_us(home: 
     path = entered(home, {"command": "phone-number-mcp"})
     path.write_text(path.read_text()[:-1])
     _, checks = await doctor(home, "--sandbox")
-    assert failed(checks)["fix"] == "Correct it: Claude Desktop cannot read it either."
+    assert failed(checks)["fix"] == "Fix it: Claude Desktop cannot read it either."
     path.write_text("{")
     assert (await doctor(home, "--sandbox"))[0] == 0
 

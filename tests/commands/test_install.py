@@ -187,7 +187,7 @@ def test_a_command_that_may_be_gone_tomorrow_is_told_of(home: Path) -> None:
     done = subprocess.run(
         [link, "install", "cursor"], capture_output=True, text=True, env={"HOME": str(home)}, timeout=60, check=True
     )
-    assert "temporary place" in done.stderr
+    assert "temporary directory" in done.stderr
     assert "pipx install" in done.stderr
 
 
@@ -308,7 +308,7 @@ def test_a_missing_file_is_made_with_its_directories(client: str, home: Path) ->
     where = PLACES[client, system()]
     assert files(home).keys() == {where}
     assert content((home / where).read_text())[CLIENTS[client].key].keys() == {"phone-number"}
-    assert f"{home / where} has the entry now" in done.stderr
+    assert f"The entry was written to {home / where}" in done.stderr
     assert KEY not in (home / where).read_text() + done.stderr
     assert SECRET not in (home / where).read_text() + done.stderr
 
@@ -568,7 +568,7 @@ def test_what_another_server_asks_for_stays(home: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "words"),
     [
-        (None, "is not there, so it has no entry to remove"),
+        (None, "does not exist, so there is no entry to remove"),
         ("{}", 'has no entry "phone-number"'),
         ("", 'has no entry "phone-number"'),
         ('{"mcpServers": {"a": {"command": "a"}}}', 'has no entry "phone-number"'),

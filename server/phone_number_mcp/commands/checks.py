@@ -15,13 +15,13 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Args:
-        name: What it was.
+        name: What was checked.
         level: `ok`; `warning` if it is unusual but may work; `error` if it does not work.
         detail: What was seen. Holds no secret.
-        fix: What to do about it; None if there is nothing to do.
+        fix: How to fix it; None if there is nothing to fix.
     """
 
     name: str
@@ -31,24 +31,24 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Whether it works, as far as can be seen: a warning is no failure."""
+        """Whether it works; a warning is not a failure."""
         return self.level != "error"
 
 
 def passed(name: str, detail: str) -> Check:
-    """Return a check that found nothing wrong."""
+    """Return a check that passed."""
     return Check(name, "ok", detail)
 
 
 def failed(name: str, detail: str, fix: str) -> Check:
-    """Return a check that found an error."""
+    """Return a check that failed."""
     return Check(name, "error", detail, fix)
 
 
 def fault_check(fault: str) -> Check:
     """Return the check of a setting's fault; the words behind its first semicolon are the fix."""
     detail, _, fix = fault.partition("; ")
-    return failed("settings", detail, _sentence(fix) or "Correct it where it is set.")
+    return failed("settings", detail, _sentence(fix) or "Fix it where it is set.")
 
 
 def _sentence(text: str) -> str:
@@ -56,7 +56,7 @@ def _sentence(text: str) -> str:
 
 
 def unset_credentials(settings: Settings, faults: Sequence[str] = ()) -> Iterator[Check]:
-    """Yield which credentials are missing, but for those of which a fault says why."""
+    """Yield a check for each missing credential, except those that a fault already names."""
     for name in settings.platform.credentials:
         if name in settings.credentials or any(re.match(rf"{name}(_FILE)?\b", fault) for fault in faults):
             continue

@@ -24,9 +24,9 @@ class Wiring:
     """How the credentials get to the server.
 
     Args:
-        entry: What the entry has for it.
-        inputs: What the client asks the person for, beside the entry (VS Code alone).
-        todo: What is left for the person to do.
+        entry: The members of the entry that do it.
+        inputs: What the client is to ask the person for; stored beside the servers (VS Code only).
+        todo: What the person still has to do.
     """
 
     entry: Mapping[str, Any]
@@ -39,16 +39,16 @@ class Client:
     """An MCP client.
 
     Args:
-        title: As people know it.
-        places: By system, where its file for the user is. The first that has a directory wins, else the first without `*`.
-        project: Its file in a project, from the project's root; None if it has none.
-        key: Under which the servers are.
-        format: `json` as the standard has it, `jsonc` with comments and trailing commas, or `toml`.
-        wire: A platform → how its credentials get to the server without being written down.
-        sources: Where the vendor says so, or where it was seen if the vendor does not.
-        restart: What makes it read its file anew.
-        fixed: What every entry has beside the command.
-        note: What else a person should know.
+        title: The product's name.
+        places: By system, the possible paths of its file for the user. The first one whose directory exists is used, else the first without `*`.
+        project: The path of its file in a project, relative to the project's root; None if it has none.
+        key: The key under which the file lists the servers.
+        format: `json` without extensions, `jsonc` with comments and trailing commas, or `toml`.
+        wire: Returns how a platform's credentials get to the server without being written into the file.
+        sources: The vendor's documentation of these facts, or an issue where it has none.
+        restart: How to make the client read its file again.
+        fixed: Members that every entry has, besides the command.
+        note: Further information for the person.
     """
 
     title: str
@@ -67,7 +67,7 @@ class Client:
 
 
 def _references(form: str, client: str) -> Callable[[Platform], Wiring]:
-    """The client replaces references to the environment that it runs in."""
+    """Return the wiring of a client that replaces references to variables of its own environment."""
 
     def wire(platform: Platform) -> Wiring:
         env = {name: form.format(name) for name in platform.credentials}
@@ -79,7 +79,7 @@ def _references(form: str, client: str) -> Callable[[Platform], Wiring]:
 
 
 def _passed_on(client: str) -> Callable[[Platform], Wiring]:
-    """The client passes variables on that are named to it."""
+    """Return the wiring of a client that passes on the variables that the entry names."""
 
     def wire(platform: Platform) -> Wiring:
         names = list(platform.credentials)
@@ -91,7 +91,7 @@ def _passed_on(client: str) -> Callable[[Platform], Wiring]:
 
 
 def _asked_for(client: str) -> Callable[[Platform], Wiring]:
-    """The client asks the person, once, and keeps the answer in its secret store."""
+    """Return the wiring of a client that asks the person once, and keeps the answers in its secret store."""
 
     def wire(platform: Platform) -> Wiring:
         ids = {name: name.lower().replace("_", "-") for name in platform.credentials}
@@ -101,21 +101,21 @@ def _asked_for(client: str) -> Callable[[Platform], Wiring]:
         ]
         env = {name: f"${{input:{ids[name]}}}" for name in platform.credentials}
         return Wiring(
-            {"env": env}, f"{client} asks for {' and '.join(ids)} at the first start, and keeps them.", inputs
+            {"env": env}, f"{client} asks for {' and '.join(ids)} at the first start, and stores them.", inputs
         )
 
     return wire
 
 
 def _written_by_hand(client: str) -> Callable[[Platform], Wiring]:
-    """The client can do none of that: the person has to write the values into the file."""
+    """Return the wiring of a client that supports none of these: the values have to be in the file."""
 
     def wire(platform: Platform) -> Wiring:
         env = {name: f"<your {name}>" for name in platform.credentials}  # counts as not set: see settings.py
         names = " and ".join(platform.credentials)
         return Wiring(
             {"env": env},
-            f"{client} reads no environment variables: put {names} into the file in place of the placeholders, "
+            f"{client} reads no environment variables: put the values of {names} into the file instead of the placeholders, "
             "or run again with --write --with-secrets to copy them from this environment.",
         )
 
@@ -238,7 +238,7 @@ CLIENTS: dict[str, Client] = {
         restart="Restart Codex; /mcp shows the server. A project's file counts only where Codex trusts the project.",
     ),
 }
-"""Name → the client. Where a fact is from is in `sources`."""
+"""The clients by name on the command line."""
 
 _ROOTS = {
     "~": (None, ""),
@@ -248,19 +248,19 @@ _ROOTS = {
     "$CODEX_HOME": ("CODEX_HOME", ".codex"),
     "$CLAUDE_CONFIG_DIR": ("CLAUDE_CONFIG_DIR", ""),
 }
-"""What a place may begin with: the variable that says where it is, and where it is in the home directory without one."""
+"""What a path may begin with: the variable that holds the directory, and the default relative to the home directory."""
 
 
 def system() -> System:
-    """Return the system that this process runs on."""
+    """Return the operating system of this process."""
     return "windows" if sys.platform == "win32" else "macos" if sys.platform == "darwin" else "linux"
 
 
 def place(client: Client, on: System, environ: Mapping[str, str]) -> Path:
-    """Return where a client's file for the user is, whether it exists or not.
+    """Return the path of a client's file for the user, whether it exists or not.
 
     Raises:
-        InstallError: Several could be it.
+        InstallError: Several paths are possible.
     """
     patterns = client.places[on]
     for pattern in patterns:
@@ -268,7 +268,7 @@ def place(client: Client, on: System, environ: Mapping[str, str]) -> Path:
         directory, _, name = rest.rpartition("/")
         found = sorted(root.glob(directory)) if "*" in directory else [root / directory]
         found = [path for path in found if path.is_dir()]
-        if len(found) > 1:  # of several packages, the one that has a configuration already
+        if len(found) > 1:  # of several packages, the one that already has a configuration
             found = [path for path in found if (path / name).exists()] or found
         if len(found) > 1:
             raise InstallError(f"{client.title} has several places for its file under {root}: name one with --path")

@@ -1,4 +1,4 @@
-"""What is wrong with a set-up, and how to fix it: each check says what it saw, and nothing is changed or created anywhere."""
+"""`phone-number-mcp doctor`: checks a set-up and says how to fix what is wrong. Nothing is changed or created."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from phone_number_mcp.settings import Settings
 from phone_number_mcp.settings import examine as examine_settings
 
 MAX_SHOWN = 1_000
-"""Characters of what a check says."""
+"""Characters of a check's detail."""
 
 
 def run(given: Mapping[str, str], environ: Mapping[str, str], *, as_json: bool) -> int:
-    """Examine the set-up and print what was found; return an exit status: 0 only if there is no error.
+    """Check the set-up and print the result; return the exit status: 0 if there is no error, else 1.
 
     Args:
         given: The options from the command line.
         environ: The environment variables.
-        as_json: For a machine: `{"ok": bool, "checks": [{"name", "level", "ok", "detail", "fix"}]}`.
+        as_json: Print JSON: `{"ok": bool, "checks": [{"name", "level", "ok", "detail", "fix"}]}`.
     """
 
     async def examined() -> list[Check]:
@@ -61,11 +61,11 @@ def _lines(checks: list[Check]) -> Iterator[str]:
     if errors:
         yield f"\n{errors} of {len(checks)} checks failed{f', {counted}' if warnings else ''}.\n"
     else:
-        yield f"\nAll is well{f', with {counted}' if warnings else ''}.\n"
+        yield f"\nAll checks passed{f', with {counted}' if warnings else ''}.\n"
 
 
 async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> AsyncIterator[Check]:
-    """Yield what is found, in the order in which one thing needs the other.
+    """Yield the checks, each after those that it depends on.
 
     Args:
         given: The options from the command line.
@@ -85,7 +85,7 @@ async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> Async
         for check in unset_credentials(settings, faults):
             yield check
     else:
-        sanitize = Sanitizer(settings.secrets())  # what follows repeats the platform's words
+        sanitize = Sanitizer(settings.secrets())  # these details quote the platform
         async for check in check_platform(settings):
             yield replace(check, detail=sanitize(check.detail, MAX_SHOWN))
     yield _journal(settings)
@@ -96,7 +96,7 @@ async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> Async
 def _settings(
     given: Mapping[str, str], environ: Mapping[str, str], entries: list[ClientEntry]
 ) -> tuple[Settings, list[str], str]:
-    """Return what can be used of the settings, every fault in them, and whose credentials they have if not this environment's."""
+    """Return the usable settings, every fault in them, and where the credentials are from if not from this environment."""
     settings, faults = examine_settings(given, environ)
     credentials = settings.platform.credentials
     if settings.options.sandbox or any(
@@ -122,9 +122,9 @@ def _journal(settings: Settings) -> Check:
 
     place = settings.options.journal or default_place()
     if place == MEMORY:
-        return passed("journal", "in memory: what is unresolved at a crash is forgotten")
+        return passed("journal", "in memory: unresolved writes are lost in a crash")
     if why := problem(place):
         what = "Move it away" if "no journal" in why else "Make it writable for this user, and restore what is missing"
         fix = f"{what}, or choose another place with --journal (PHONE_NUMBER_MCP_JOURNAL)."
         return failed("journal", why, fix)
-    return passed("journal", f"{Path(place).expanduser()} can be written")
+    return passed("journal", f"{Path(place).expanduser()} is writable")

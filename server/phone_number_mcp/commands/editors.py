@@ -1,4 +1,4 @@
-"""The content of a client's file: an entry is put in, found or taken out, in the file's format."""
+"""Adds an entry to the content of a client's file, finds it or removes it, in the file's format."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Editor(Protocol):
-    """What the module of a format offers."""
+    """The functions of the module for one format."""
 
     def merge(self, text: str, entry: Entry, client: Client, *, force: bool) -> str:
-        """Return a text with the entry in it."""
+        """Return the text with the entry added or replaced."""
 
     def without(self, text: str, name: str, client: Client) -> tuple[Any, str]:
-        """Return an entry, and a text without it."""
+        """Return an entry's value, and the text without the entry."""
 
     def render(self, document: dict[str, Any]) -> str:
-        """Return a whole document."""
+        """Return a document as text."""
 
 
 def _editor(client: Client) -> Editor:
@@ -35,15 +35,15 @@ def _editor(client: Client) -> Editor:
 
 
 def render(entry: Entry, client: Client) -> bytes:
-    """Return a whole file that has nothing but the entry."""
+    """Return the content of a file that holds the entry only."""
     return _encode(_editor(client).render(entry.document()))
 
 
 def merge(content: bytes, entry: Entry, client: Client, *, force: bool) -> bytes | None:
-    """Return a file's content with the entry in it and everything else as it was; None if the entry is there already.
+    """Return a file's content with the entry added or replaced, and everything else unchanged; None if nothing changes.
 
     Raises:
-        InstallError: The content is not valid, or has something else in the entry's place.
+        InstallError: The content is not valid, or has another program's entry of that name.
     """
     try:
         text = content.decode("utf-8")
@@ -55,16 +55,16 @@ def merge(content: bytes, entry: Entry, client: Client, *, force: bool) -> bytes
 
 @dataclass(frozen=True)
 class Found:
-    """An entry in a client's file: what it is, and the file's content without it."""
+    """An entry in a client's file: its value, and the file's content without it."""
 
     value: Any
     without: bytes
 
 
 def find(content: bytes, name: str, client: Client) -> Found:
-    """Return an entry, and a file's content without it and with everything else as it was.
+    """Return an entry, and the file's content without it and with everything else unchanged.
 
-    What VS Code asks for goes too, if it is as `install` writes it and no other server uses it.
+    VS Code's inputs are removed too if they are as `install` writes them and no other server uses them.
 
     Raises:
         InstallError: The content is not valid, or there is no such entry.
@@ -80,5 +80,5 @@ def find(content: bytes, name: str, client: Client) -> Found:
 def _encode(text: str) -> bytes:
     try:
         return text.encode("utf-8")
-    except UnicodeEncodeError:  # of a path that is not UTF-8, as Unix allows
+    except UnicodeEncodeError:  # a path that is not UTF-8, which Unix allows
         raise InstallError("the path of the command is not UTF-8 text: no client could read it") from None

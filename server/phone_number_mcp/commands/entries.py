@@ -24,7 +24,7 @@ COMMAND = "phone-number-mcp"
 
 @dataclass(frozen=True)
 class Entry:
-    """What a client's file is to have: `document[key][name] = value`, and for VS Code more `inputs`."""
+    """What is to be in a client's file: `document[key][name] = value`, and for VS Code further `inputs`."""
 
     key: str
     name: str
@@ -32,13 +32,13 @@ class Entry:
     inputs: Sequence[Mapping[str, Any]] = ()
 
     def document(self) -> dict[str, Any]:
-        """Return a whole configuration that has nothing else."""
+        """Return a configuration that holds this entry only."""
         inputs = {"inputs": list(self.inputs)} if self.inputs else {}
         return {**inputs, self.key: {self.name: dict(self.value)}}
 
 
 def command() -> tuple[str, list[str]]:
-    """Return the command that starts this server, by full path: a client started from a dock has another PATH.
+    """Return the command that starts this server, with an absolute path: a client started from a dock has a different PATH.
 
     The executable that runs now; the one of the running Python if this is `python -m`; else Python itself.
     """
@@ -46,7 +46,9 @@ def command() -> tuple[str, list[str]]:
     beside = Path(sys.executable).with_name(COMMAND)
     for candidate in ([str(argument)] if argument.stem == COMMAND else []) + [str(beside)]:
         if (found := shutil.which(candidate)) is not None:
-            return str(Path(found).absolute()), []  # symbolic links are kept: pipx's stays when what it points to moves
+            return str(
+                Path(found).absolute()
+            ), []  # not resolved: pipx's symbolic link stays valid when its target moves
     return sys.executable, ["-m", "phone_number_mcp"]
 
 
@@ -54,7 +56,7 @@ _PROGRAM = re.compile(r"""(^|[/\\'"])(-m)?phone[-_]number[-_]mcp(\.exe|\.git)?([
 
 
 def is_ours(entry: Any) -> bool:
-    """Return whether an entry runs this server, however it was written: by its path, `-m`, uvx, a container or a shell."""
+    """Return whether an entry runs this server, in any notation: by its path, `-m`, uvx, a container or a shell."""
     if not isinstance(entry, dict):
         return False
     arguments = entry.get("args")
@@ -63,7 +65,7 @@ def is_ours(entry: Any) -> bool:
 
 
 def is_temporary(program: str) -> bool:
-    """Tell whether a command is where things are cleared away: uvx and `pipx run` make environments in a cache."""
+    """Return whether a command is in a cache or temporary directory: `uvx` and `pipx run` create environments there."""
     caches = {".cache", "cache", "caches", "archive-v0", "builds-v0"}
     temporary = Path(os.path.realpath(tempfile.gettempdir()))
     paths = [Path(program).absolute(), Path(os.path.realpath(program))]
@@ -71,7 +73,7 @@ def is_temporary(program: str) -> bool:
 
 
 def arguments_of(options: Mapping[str, str]) -> list[str]:
-    """Return the server's options as its command line has them."""
+    """Return the server's options as command-line arguments."""
     arguments: list[str] = []
     for name, value in options.items():
         if Options.model_fields[name].annotation is bool:
@@ -82,7 +84,7 @@ def arguments_of(options: Mapping[str, str]) -> list[str]:
 
 
 def credential_values(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the credentials of this environment by variable; of one that is in a file, the file's path.
+    """Return the credentials of this environment by variable; for one that is in a file, the file's path.
 
     Raises:
         InstallError: One is missing or malformed.
@@ -111,17 +113,17 @@ def credential_values(platform: Platform, environ: Mapping[str, str]) -> dict[st
 
 
 def not_ours(name: str, client: Client, do: str) -> InstallError:
-    """Return the error of an entry that another program has; `do` is what --force would do with it."""
+    """Return the error for an entry that runs another program; `do` is what --force would do with it."""
     return InstallError(
         f'its entry "{name}" under {client.key} does not run {COMMAND}: choose another name with --name, or {do} it with --force'
     )
 
 
 def replacement(old: Any, entry: Entry, client: Client, *, force: bool) -> dict[str, Any]:
-    """Return what takes the place of an entry: credentials that a person put in place of placeholders stay.
+    """Return the value that replaces an entry's; credentials that a person entered over placeholders are kept.
 
     Raises:
-        InstallError: The old entry is somebody else's.
+        InstallError: The old entry runs another program.
     """
     new = dict(entry.value)
     if not is_ours(old):
@@ -141,7 +143,7 @@ def replacement(old: Any, entry: Entry, client: Client, *, force: bool) -> dict[
 
 
 def absent(name: str, servers: Mapping[str, Any]) -> InstallError:
-    """Return the error of an entry that is not in a file; it names the entries of this server that are."""
+    """Return the error for an entry that is not in a file; it lists the entries of this server that are."""
     others = [f'"{other}"' for other, value in servers.items() if is_ours(value)]
     hint = f"; this server's are {' and '.join(others)}: choose one with --name" if others else ""
     return InstallError(f'it has no entry "{name}"{hint}')

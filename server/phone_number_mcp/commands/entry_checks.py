@@ -1,4 +1,4 @@
-"""The checks of `doctor` of the MCP clients' entries: would the client start a server that works?"""
+"""The checks of the entries in MCP clients' files: would the client start a server that works?"""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class ClientEntry:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables that it sets."""
+        """The environment variables that it sets."""
         env = (self.value or {}).get("env")
         return {str(name): str(value) for name, value in env.items()} if isinstance(env, dict) else {}
 
     def resolves(self, platform: Platform, variable_name: str) -> bool:
-        """Whether a variable has the form of reference that the client resolves."""
+        """Return whether a variable holds a reference that the client resolves."""
         form = CLIENTS[self.client].wire(platform).entry.get("env", {}).get(variable_name, "<")
         return not form.startswith("<") and self.env.get(variable_name) == form
 
     def credentials(self, platform: Platform) -> dict[str, str]:
-        """Return the credentials that stand in it as they are."""
+        """Return the credentials whose values are in the entry."""
         return {
             name: self.env[name]
             for name in platform.credentials
@@ -57,7 +57,7 @@ class ClientEntry:
 
 
 def find_entries(environ: Mapping[str, str]) -> Iterator[ClientEntry]:
-    """Find each client's entries for this server."""
+    """Yield each client's entries for this server."""
     for key, client in CLIENTS.items():
         paths = [Path.cwd() / client.project] if client.project else []
         with suppress(InstallError):  # several could be it: `install` says so
@@ -106,7 +106,7 @@ def _servers(path: Path, client: Client) -> dict[str, Any]:
 
 
 def _is_ours(name: str, entry: Any) -> bool:
-    """Whether an entry is for this server: by its command, or, where that is wrong, by its name or its variables."""
+    """Return whether an entry is for this server, by its command or, if that is wrong, by its name or variables."""
     if not isinstance(entry, dict):
         return False
     variables = {credential for each in PLATFORMS for credential in load(each).credentials}
@@ -126,26 +126,26 @@ _PROGRAM = re.compile(r"(^|[/\\])phone[-_]number[-_]mcp(\.exe)?$")
 
 
 def check_entry(entry: ClientEntry) -> Check:
-    """Look at an entry: would its client start a server that works?"""
+    """Return whether the client would start a server that works with an entry."""
     title = CLIENTS[entry.client].title
     name = f"client {entry.client}"
     if entry.value is None:
         detail = f"{entry.path} cannot be read: {entry.problem}"
-        return failed(name, detail, f"Correct it: {title} cannot read it either.")
+        return failed(name, detail, f"Fix it: {title} cannot read it either.")
     seen = passed(name, f'{entry.path} has "{entry.name}"')
     program = entry.value.get("command")
     arguments = [str(argument) for argument in _arguments(entry.value)]
     if not isinstance(program, str) or shutil.which(program) is None:
         here = " ".join((found := command())[1])
         fix = f"Put {found[0]} there" + (f", and {here} before its other arguments." if here else ".")
-        return failed(name, f"{seen.detail}, whose command is not there: {program}", fix)
+        return failed(name, f"{seen.detail}, whose command does not exist: {program}", fix)
     if not any(_PROGRAM.search(word) for word in (program, *arguments)):
         return replace(seen, detail=f"{seen.detail}; that {program} starts this server was not checked")
     return _as_it_runs(entry, arguments, seen)
 
 
 def _options(words: list[str]) -> dict[str, str]:
-    """Return the server's options that a command line has.
+    """Return the server's options on a command line.
 
     Raises:
         UsageError: The server would not start with it.
@@ -154,18 +154,18 @@ def _options(words: list[str]) -> dict[str, str]:
         with redirect_stdout(io.StringIO()):
             return given(parse(words))
     except SystemExit:
-        raise UsageError("it prints a text and ends", "phone-number-mcp") from None
+        raise UsageError("it prints a text and exits", "phone-number-mcp") from None
 
 
 def _as_it_runs(entry: ClientEntry, arguments: list[str], seen: Check) -> Check:
-    """Return what is wrong with an entry's arguments and variables, or `seen`."""
+    """Return the error in an entry's arguments or variables, or `seen` if there is none."""
     place = next((place for place, word in enumerate(arguments) if _PROGRAM.search(word)), -1)  # of `-m` or uvx, say
     own = arguments[place + 1 :]
     no_start = f"{seen.detail}, with which the server does not start: "
     try:
         options = _options(own)
     except UsageError as error:
-        return failed(seen.name, no_start + str(error), "Correct its arguments.")
+        return failed(seen.name, no_start + str(error), "Fix its arguments.")
     platform = examine(options, entry.env)[0].platform
     literal = {name: value for name, value in entry.env.items() if not entry.resolves(platform, name)}
     settings, faults = examine(options, literal)

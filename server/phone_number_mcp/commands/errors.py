@@ -4,11 +4,11 @@ from __future__ import annotations
 
 
 class InstallError(Exception):
-    """It was not done, and nothing was changed. The message says why, and what to do about it.
+    """The command failed and changed nothing. The message says why, and how to fix it.
 
     Args:
         message: One sentence.
-        status: The exit status: 2 if it was asked wrongly, 1 if it could not be done.
+        status: The exit status: 2 for wrong arguments, 1 if the request cannot be carried out.
     """
 
     def __init__(self, message: str, status: int = 1) -> None:

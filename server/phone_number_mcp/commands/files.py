@@ -15,7 +15,7 @@ from phone_number_mcp.commands.errors import InstallError
 
 @dataclass(frozen=True)
 class Written:
-    """What was done: whether the file had to be changed, where its backup is, and what it held before, if it was there."""
+    """The result: whether the file was changed, the path of its backup, and its previous content if it existed."""
 
     changed: bool
     backup: Path | None = None
@@ -73,17 +73,17 @@ def read_file(path: Path) -> bytes | None:
         InstallError: It is not a regular file.
         OSError: It cannot be read.
     """
-    if path.is_symlink():  # all that lead somewhere were followed
+    if path.is_symlink():  # resolved links are not; only a loop is left
         raise InstallError("it is a symbolic link that leads to itself")
     if not path.exists():
         return None
-    if not path.is_file():  # a pipe would keep us waiting
+    if not path.is_file():  # reading from a pipe would block
         raise InstallError("it is not a file")
     return path.read_bytes()
 
 
 def _check_writable(path: Path) -> None:
-    """Refuse a file that its owner made read-only. It would be replaced, and root may write anything: so look at its mode."""
+    """Refuse a file that its owner made read-only. Its mode is checked because replacing it would succeed, and root may write any file."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if not mode & stat.S_IWUSR or not os.access(path, os.W_OK):
         raise InstallError(
@@ -102,7 +102,7 @@ def _remove(remove: Callable[[], None]) -> None:
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:
-    """Create a file that was not there, and see that it is on disk."""
+    """Create a new file and flush it to disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -115,7 +115,7 @@ def _create(path: Path, content: bytes, mode: int) -> None:
 
 
 def _make_alike(path: Path, status: os.stat_result) -> None:
-    """Give a file another's owner, as far as that is allowed, and its mode."""
+    """Copy another file's mode, and its owner if permitted."""
     if sys.platform != "win32":
         with suppress(OSError):
             os.chown(path, status.st_uid, status.st_gid)
@@ -123,7 +123,7 @@ def _make_alike(path: Path, status: os.stat_result) -> None:
 
 
 def _back_up(target: Path, content: bytes, status: os.stat_result) -> Path:
-    """Keep what a file holds, beside it, under the first name that is free: earlier backups stay."""
+    """Write a file's content to the first unused backup name beside it, and return its path; earlier backups are kept."""
     number = 0
     while True:
         number += 1

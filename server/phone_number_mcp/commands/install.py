@@ -1,5 +1,5 @@
-"""`phone-number-mcp install CLIENT` and `uninstall CLIENT`: the entry with which an MCP client starts this server, printed, put
-into its file or removed from it.
+"""`phone-number-mcp install CLIENT` and `uninstall CLIENT`: print the entry with which an MCP client starts
+this server, add it to the client's file, or remove it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what Claude Code and Codex accept;
 
 @dataclass(frozen=True)
 class Request:
-    """What the person asked for, as on the command line."""
+    """The command line's arguments."""
 
     client: str
     options: Mapping[str, str]
@@ -48,15 +48,15 @@ class Request:
 
 
 def install(request: Request, environ: Mapping[str, str]) -> int:
-    """Print the entry, or put it into the file; return the exit status: 0 done, 1 it could not be done, 2 it was asked wrongly.
+    """Print the entry or write it into the file; return the exit status: 0 done, 1 failed, 2 wrong arguments.
 
-    Nothing but the configuration goes to stdout; what to do with it goes to stderr.
+    The configuration goes to stdout, instructions go to stderr.
     """
     return _carry_out("install", _install, request, environ)
 
 
 def uninstall(request: Request, environ: Mapping[str, str]) -> int:
-    """Print the entry that would be removed, without values of its variables, or remove it; return the exit status as above."""
+    """Print the entry that would be removed, without its variables' values, or remove it; return the exit status as `install`."""
     return _carry_out("uninstall", _uninstall, request, environ)
 
 
@@ -68,14 +68,14 @@ def _carry_out(
     except InstallError as error:
         sys.stderr.write(f"phone-number-mcp {command}: {error}\n")
         return error.status
-    except OSError as error:  # the home directory may not be searched, or this directory is gone
+    except OSError as error:  # no permission to search the home directory, or the working directory was removed
         sys.stderr.write(f"phone-number-mcp {command}: {error.strerror}; name the file with --path\n")
         return 1
     return 0
 
 
 def _name(request: Request, platform: Platform) -> str:
-    """Return the name of the entry: the simulated platform has another than the real one, so that neither replaces the other."""
+    """Return the entry's name; the sandbox has a different one than the real platform, so that neither replaces the other."""
     if request.name is not None:
         if not _NAME.fullmatch(request.name):
             raise InstallError("--name: must be of letters, digits, - and _, at most 64", 2)
@@ -114,18 +114,18 @@ def _install(request: Request, environ: Mapping[str, str]) -> None:
         lines = [f"Add this to {path}, or run again with --write."]
     if is_temporary(program):
         lines.append(
-            f"{program} is in a temporary place: it may be gone tomorrow. "
-            "Install with `pipx install` or `uv tool install`, and run this from there."
+            f"{program} is in a temporary directory and may be deleted. "
+            "Install with `pipx install` or `uv tool install`, and run this command from there."
         )
     if request.project:
-        lines.append("The command's path is of this machine: it may be another one on a colleague's.")
+        lines.append("The command's path is that of this machine: on another machine it may differ.")
     lines += [line for line in (wiring.todo, client.restart, client.note) if line]
     sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 def _platform(request: Request) -> Platform:
     try:
-        # Faults of the options only: what the environment says does not get into the entry.
+        # Only the options are checked: the environment does not get into the entry.
         read({**request.options, "sandbox": "true"}, {})
     except ConfigurationError as error:
         raise InstallError("; ".join(error.faults), 2) from None
@@ -143,23 +143,23 @@ def _path(request: Request, client: Client, environ: Mapping[str, str]) -> Path:
 
 
 def _show(entry: Entry, client: Client) -> None:
-    # The clients read UTF-8, whatever this terminal speaks.
+    # The clients read UTF-8, whatever the terminal's encoding is.
     sys.stdout.buffer.write(render(entry, client))
     sys.stdout.flush()
 
 
 def write(path: Path, entry: Entry, client: Client, *, force: bool, secret: bool) -> Written:
-    """Put the entry into a client's file, wholly or not at all.
+    """Write the entry into a client's file, completely or not at all.
 
     Args:
-        path: The file; a symbolic link is followed. It and its directories are made if they do not exist.
-        entry: What to put in.
+        path: The file; a symbolic link is followed. It and its directories are created if they do not exist.
+        entry: The entry.
         client: Whose file it is.
-        force: Replace an entry of that name that does not run this server, and a file that may not be written.
-        secret: The entry holds credentials: a new file is for its owner alone.
+        force: Replace an entry of that name that does not run this server, and a read-only file.
+        secret: The entry holds credentials: a new file is readable by its owner only.
 
     Raises:
-        InstallError: It was not done, and everything is as it was.
+        InstallError: Nothing was changed.
     """
     return edit(path, lambda before: merge(before, entry, client, force=force), force=force, secret=secret)
 
@@ -170,25 +170,25 @@ def _written(path: Path, entry: Entry, client: Client, request: Request) -> list
     except InstallError as error:
         raise InstallError(f"{path} was not changed: {error}", error.status) from None
     if not written.changed:
-        return [f"{path} has this entry already: nothing was written."]
-    lines = [f"{path} has the entry now."]
+        return [f"{path} already has this entry: nothing was written."]
+    lines = [f"The entry was written to {path}."]
     if written.backup is not None:
-        lines.append(f"What it was before is in {written.backup}.")
+        lines.append(f"The previous content is in {written.backup}.")
         lines += _about_replaced(written.before or b"", entry, client)
     if request.with_secrets:
-        lines.append("It holds your credentials now: keep it out of version control.")
+        lines.append("The file now holds your credentials: keep it out of version control.")
         if sys.platform != "win32" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            lines.append(f"Others on this machine can read it: chmod 600 {path}")
+            lines.append(f"Other users of this machine can read it: chmod 600 {path}")
     return lines
 
 
 def _about_replaced(before: bytes, entry: Entry, client: Client) -> list[str]:
-    """Return what to know of the entry that was there before, if there was one: above all, which guards are gone."""
+    """Return what the person should know about the replaced entry, if there was one: above all, which options are no longer set."""
     try:
         old = find(before, entry.name, client).value
     except InstallError:
         return []
-    lines = ["The entry that was there is replaced: variables and arguments of its own are in the backup alone."]
+    lines = ["The previous entry was replaced: its own variables and arguments are only in the backup."]
     arguments = old.get("args") if isinstance(old, dict) else None
     given = [str(argument) for argument in arguments] if isinstance(arguments, list) else []
     known = [f"--{name.replace('_', '-')}" for name in Options.model_fields]
@@ -211,28 +211,28 @@ def _uninstall(request: Request, environ: Mapping[str, str]) -> None:
         return found.without
 
     if not path.exists():
-        raise InstallError(f"{path} is not there, so it has no entry to remove")
+        raise InstallError(f"{path} does not exist, so there is no entry to remove")
     if not request.write:
         try:
             without(read_file(Path(os.path.realpath(path))) or b"")
         except InstallError as error:
             raise InstallError(f"{path}: {error}", error.status) from None
-        lines = [f"This is in {path}: run again with --write to remove it. Values of its variables are not shown."]
+        lines = [f"This entry is in {path}: run again with --write to remove it. Its variables' values are not shown."]
     else:
         try:
             edited = edit(path, without, force=request.force)
         except InstallError as error:
             raise InstallError(f"{path} was not changed: {error}", error.status) from None
         lines = [
-            f'{path} has no entry "{name}" any more.',
-            f"What it was before is in {edited.backup}.",
+            f'The entry "{name}" was removed from {path}.',
+            f"The previous content is in {edited.backup}.",
             client.restart,
         ]
     sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 def _without_values(entry: Any) -> dict[str, Any]:
-    """Return an entry to be shown: what may be a credential is left out."""
+    """Return an entry without anything that may be a credential."""
     if not isinstance(entry, dict):
         return {}
     shown = {key: value for key, value in entry.items() if key in {"type", "command", "args", "env_vars"}}

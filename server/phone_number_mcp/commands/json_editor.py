@@ -1,4 +1,4 @@
-"""An entry put into JSON text, or taken out of it; everything else stays as it was."""
+"""Adds an entry to JSON text or removes it; everything else is left unchanged."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def merge(text: str, entry: Entry, client: Client, *, force: bool) -> str:
-    """Return a text with the entry in it and everything else as it was.
+    """Return the text with the entry added or replaced, and everything else unchanged.
 
     Raises:
-        InstallError: The text is not valid, or has something else in the entry's place.
+        InstallError: The text is not valid, or has another program's entry of that name.
     """
     comments = client.format == "jsonc"
     try:
@@ -38,7 +38,7 @@ def merge(text: str, entry: Entry, client: Client, *, force: bool) -> str:
     if missing:
         expected["inputs"] = [*root.value.get("inputs", []), *missing]
     if after is None or after.value != expected:
-        raise InstallError("it is written in a way that cannot be changed safely: put the entry in by hand")
+        raise InstallError("its layout cannot be edited safely: add the entry by hand")
     return changed
 
 
@@ -59,7 +59,7 @@ def _with_entry(text: str, root: jsonc.Value, entry: Entry, client: Client, *, f
 
 
 def _missing_inputs(root: jsonc.Value, entry: Entry) -> list[dict[str, Any]]:
-    """Return what the client does not ask for yet; whatever has the id already stays as it is."""
+    """Return the inputs that the file does not have yet; an existing input with the same id is kept."""
     inputs = root.get("inputs") if entry.inputs else None
     if inputs is not None and not isinstance(inputs.value, list):
         raise InstallError('its "inputs" is not an array')
@@ -77,7 +77,7 @@ def _with_input(text: str, value: dict[str, Any]) -> str:
 
 
 def without(text: str, name: str, client: Client) -> tuple[Any, str]:
-    """Return an entry, and the text without it and with everything else as it was.
+    """Return an entry's value, and the text without the entry and with everything else unchanged.
 
     Raises:
         InstallError: The text is not valid, or there is no such entry.
@@ -100,12 +100,12 @@ def without(text: str, name: str, client: Client) -> tuple[Any, str]:
     except jsonc.InvalidJSON as error:
         raise InstallError(f"it is not valid: {error}") from None
     if after is None or after.value != expected:
-        raise InstallError("it is written in a way that cannot be changed safely: take the entry out by hand")
+        raise InstallError("its layout cannot be edited safely: remove the entry by hand")
     return entry.value, changed
 
 
 def _without_inputs(text: str, document: dict[str, Any], client: Client) -> tuple[str, dict[str, Any]]:
-    """Return a text and what it says without the questions that `install` added and that no server uses any more."""
+    """Return the text and its value without the inputs that `install` added and that no server uses any longer."""
     ours = [dict(each) for name in PLATFORMS for each in client.wire(load(name)).inputs]
     inputs = document.get("inputs")
     if not isinstance(inputs, list):
@@ -122,5 +122,5 @@ def _without_inputs(text: str, document: dict[str, Any], client: Client) -> tupl
 
 
 def render(document: dict[str, Any]) -> str:
-    """Return a whole document."""
+    """Return a document as text."""
     return jsonc.render(document)

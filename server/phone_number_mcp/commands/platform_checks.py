@@ -1,6 +1,6 @@
 """The checks of `doctor` that need the network: the host, the connection, the credentials, the clock.
 
-The platform is asked for one number that is reserved and so nobody's: "not found" proves that the credentials are accepted.
+The platform is asked for a reserved number that nobody has: "not found" proves that the credentials are accepted.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from phone_number_mcp.upstream.reply import Reply
 
 RESERVED = "+14155550100"
-"""A number that no operator gives out: https://www.nanpa.com/numbering/555-line-numbers."""
+"""A number that no operator assigns: https://www.nanpa.com/numbering/555-line-numbers."""
 PATIENCE_SECONDS = 10.0
-"""For one check of the network."""
+"""Timeout of one check."""
 SKEW_SECONDS = 300.0
-"""How far this machine's clock may be off."""
+"""Largest difference from the platform's clock."""
 
 
 async def check_platform(settings: Settings) -> AsyncIterator[Check]:
@@ -50,16 +50,16 @@ async def check_platform(settings: Settings) -> AsyncIterator[Check]:
     for check in credentials:
         yield check
     reached = True
-    async for check in _way(settings):
+    async for check in _reach(settings):
         reached = reached and check.ok
         yield check
     if reached and all(check.ok for check in credentials):
-        async for check in _question(settings):
+        async for check in _ask(settings):
             yield check
 
 
-async def _way(settings: Settings) -> AsyncIterator[Check]:
-    """Look for the host, then open a connection."""
+async def _reach(settings: Settings) -> AsyncIterator[Check]:
+    """Resolve the host, then open a connection."""
     variable = settings.platform.base_url_variable
     url = urlsplit(settings.base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
@@ -94,8 +94,8 @@ async def _way(settings: Settings) -> AsyncIterator[Check]:
     yield passed("connection", f"port {port} answers in {milliseconds:.0f} ms ({how})")
 
 
-async def _question(settings: Settings) -> AsyncIterator[Check]:
-    """Ask for a number that is nobody's."""
+async def _ask(settings: Settings) -> AsyncIterator[Check]:
+    """Request the reserved number, and check the answer and its date."""
     replies: list[Reply] = []
     async with _api(settings, replies) as api:
         try:

@@ -1,4 +1,4 @@
-"""An entry put into TOML text, or taken out of it; everything else stays as it was."""
+"""Adds an entry to TOML text or removes it; everything else is left unchanged."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def merge(text: str, entry: Entry, client: Client, *, force: bool) -> str:
-    """Return a text with the entry in it and everything else as it was.
+    """Return the text with the entry added or replaced, and everything else unchanged.
 
     Raises:
-        InstallError: The text is not valid, or has something else in the entry's place.
+        InstallError: The text is not valid, or has another program's entry of that name.
     """
     mark, body, document, servers = _read_toml(text, entry.key)
     existing = servers.get(entry.name)
@@ -36,7 +36,7 @@ def merge(text: str, entry: Entry, client: Client, *, force: bool) -> str:
 
     eol = "\r\n" if "\r\n" in body else "\n"
     table = tomlkit.dumps(entry.document()).replace("\n", eol)
-    # A table may stand at the end of any document: so everything before it stays byte for byte.
+    # A table can be appended to any document, which leaves everything before it unchanged.
     gap = "" if not body else eol if body.endswith("\n") else eol + eol
     if existing is None and is_right(body + gap + table):
         return mark + body + gap + table
@@ -49,17 +49,17 @@ def merge(text: str, entry: Entry, client: Client, *, force: bool) -> str:
     if eol == "\r\n" and not re.search(r"(?<!\r)\n", body):
         changed = re.sub(r"(?<!\r)\n", eol, changed)
     if not is_right(changed):
-        raise InstallError("it is written in a way that cannot be changed safely: put the entry in by hand")
+        raise InstallError("its layout cannot be edited safely: add the entry by hand")
     return mark + changed
 
 
 def _read_toml(text: str, key: str) -> tuple[str, str, dict[str, Any], dict[str, Any]]:
-    """Return a document's byte order mark, its text without it, what that says, and the servers in it."""
+    """Return a document's byte order mark, its text without the mark, its value, and the servers in it."""
     mark, body = ("\ufeff", text[1:]) if text.startswith("\ufeff") else ("", text)
     try:
         document = tomllib.loads(body)
     except tomllib.TOMLDecodeError as error:
-        # Its words name characters of the file, which may be of a secret: only the place is told.
+        # The message quotes characters of the file, possibly of a secret: only the position is repeated.
         where = re.search(r"\(at (.*)\)$", str(error))
         raise InstallError(f"it is not valid TOML: {where[1] if where else 'it ends too early'}") from None
     servers = document.get(key, {})
@@ -69,14 +69,14 @@ def _read_toml(text: str, key: str) -> tuple[str, str, dict[str, Any], dict[str,
 
 
 def _says(text: str, expected: Mapping[str, Any]) -> bool:
-    """Return whether a text is TOML that says what is expected."""
+    """Return whether a text is TOML with the expected value."""
     with suppress(tomllib.TOMLDecodeError):
         return tomllib.loads(text) == expected
     return False
 
 
 def without(text: str, name: str, client: Client) -> tuple[Any, str]:
-    """Return an entry, and the text without it and with everything else as it was.
+    """Return an entry's value, and the text without the entry and with everything else unchanged.
 
     Raises:
         InstallError: The text is not valid, or there is no such entry.
@@ -88,7 +88,7 @@ def without(text: str, name: str, client: Client) -> tuple[Any, str]:
     others = {key: value for key, value in document.items() if key != client.key}
     right = [{**document, client.key: rest}] + ([] if rest else [others])
     changed = _without_tables(body, client.key, name)
-    if not any(_says(changed, each) for each in right):  # it is no table under a heading of its own
+    if not any(_says(changed, each) for each in right):  # it is not a table with a heading of its own
         try:
             edited = tomlkit.parse(body)
             del edited[client.key][name]  # a table, as tomllib has just said
@@ -96,12 +96,12 @@ def without(text: str, name: str, client: Client) -> tuple[Any, str]:
         except TOMLKitError:
             changed = ""
         if not any(_says(changed, each) for each in right):
-            raise InstallError("it is written in a way that cannot be changed safely: take the entry out by hand")
+            raise InstallError("its layout cannot be edited safely: remove the entry by hand")
     return servers[name], mark + changed
 
 
 def _without_tables(body: str, key: str, name: str) -> str:
-    """Return a TOML text without a table and those in it; comments before the next table are about that, and stay."""
+    """Return a TOML text without a table and its subtables; comments directly before the next table are kept."""
     ours = re.compile(rf"""[ \t]*\[\s*["']?{re.escape(key)}["']?\s*\.\s*["']?{re.escape(name)}["']?\s*[.\]]""")
     lines = body.splitlines(keepends=True)
     headings = _headings(lines)
@@ -115,12 +115,12 @@ def _without_tables(body: str, key: str, name: str) -> str:
         if not inside or about_next:
             kept.append(line)
         elif kept and not kept[-1].strip() and (index + 1 == len(lines) or not lines[index + 1].strip()):
-            kept.pop()  # of the blank lines around it one stays
+            kept.pop()  # of the blank lines around it, one is kept
     return "".join(kept)
 
 
 def _headings(lines: Sequence[str]) -> list[int]:
-    """Return which lines of a TOML text are headings of tables: none within a string of several lines."""
+    """Return the indexes of the lines that are table headings; lines inside multi-line strings are not."""
     found: list[int] = []
     quotes = ""
     for index, line in enumerate(lines):
@@ -135,5 +135,5 @@ _HEADING = re.compile(r"[ \t]*\[.*\]\s*(#.*)?$")
 
 
 def render(document: dict[str, Any]) -> str:
-    """Return a whole document."""
+    """Return a document as text."""
     return tomlkit.dumps(document)
