@@ -23,7 +23,7 @@ from phone_number_mcp.app import HOMEPAGE
 from phone_number_mcp.command_line import parser
 from phone_number_mcp.commands.clients import CLIENTS
 from phone_number_mcp.platforms import PLATFORMS, load
-from phone_number_mcp.transports import stdio
+from phone_number_mcp.transports import admission, codec
 from phone_number_mcp.upstream import connections, reply
 from phone_number_mcp.writes import journal
 from phone_number_mcp.writes.database import default_place
@@ -192,9 +192,9 @@ def test_what_the_page_on_troubleshooting_quotes_is_said_by_the_code() -> None:
 def test_the_limits_that_the_documentation_names_are_those_of_the_code() -> None:
     text = " ".join((ROOT / "docs" / "process.md").read_text(encoding="utf-8").split())
     for promise in (
-        f"{stdio.MAX_RUNNING} requests are worked on at once",
+        f"{admission.MAX_RUNNING} requests are worked on at once",
         f"at most {connections.MAX_CONNECTIONS} connections",
-        f"a line above {stdio.MAX_LINE_BYTES // 2**20} MiB or {stdio.MAX_PARTS:,} parts",
+        f"a line above {codec.MAX_LINE_BYTES // 2**20} MiB or {codec.MAX_PARTS:,} parts",
         f"reply may take {reply.MAX_REPLY_BYTES // 2**20} MiB",
     ):
         assert promise in text

@@ -8,10 +8,10 @@ from __future__ import annotations
 import runpy
 import sys
 
-from phone_number_mcp.transports import stdio
+from phone_number_mcp.transports import pipes
 
 if __name__ == "__main__":
-    stdio.LOOP_WAITS = False
+    pipes.LOOP_WAITS = False
     del sys.argv[0]
     if sys.argv[0] == "-m":
         del sys.argv[0]

@@ -21,8 +21,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client
 from mcp_types import ElicitResult
 
+from phone_number_mcp.transports.codec import MAX_LINE_BYTES
 from phone_number_mcp.transports.http import listen
-from phone_number_mcp.transports.stdio import MAX_LINE_BYTES
 from phone_number_mcp.writes.journal import Entry
 from phone_number_mcp.writes.sqlite import entries
 from support.faulty import Faulty, Held

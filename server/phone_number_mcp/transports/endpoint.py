@@ -40,7 +40,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from phone_number_mcp.transports import AfterResponse
-from phone_number_mcp.transports.stdio import MAX_LINE_BYTES, RefusedError, parse, too_long
+from phone_number_mcp.transports.codec import MAX_LINE_BYTES, RefusedError, parse, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
