@@ -46,7 +46,7 @@ class Transport(Protocol):
     async def serve(self, server: Server[Any]) -> None:
         """Serve until there is nobody left, or `stop` is called."""
 
-    def quiesce(self) -> None:
+    def stop_accepting(self) -> None:
         """Stop accepting requests; let in-flight ones finish."""
 
     def stop(self) -> None:
@@ -92,7 +92,7 @@ def serve(settings: Settings, transport: Transport) -> int:
                         nonlocal status
                         status = 128 + await anext(signals)
                         loop.call_later(SECONDS_TO_END, end_process, status)  # whatever may hang
-                        transport.quiesce()
+                        transport.stop_accepting()
                         await writes.drain()
                         transport.stop()
 

@@ -1,4 +1,4 @@
-"""The JSON-RPC messages of both transports: bytes in, messages out, and back.
+"""JSON-RPC messages as bytes and back, with the checks that both transports apply before the SDK sees a message.
 
 https://www.jsonrpc.org/specification
 """
@@ -15,21 +15,21 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
-"""Of one message. A tool call takes about 300 bytes."""
+"""Size of one message. A tool call takes about 300 bytes."""
 MAX_PARTS = 50_000
-"""Of one message: brackets, braces and commas. Four million bytes of `[],` would become two hundred million."""
+"""Opening brackets, opening braces and commas in one message. Parsed, 4 MB of `[],` take 200 MB of memory."""
 
 RequestId: TypeAlias = str | int
 
 
 class RefusedError(Exception):
-    """A line that is no message; the client is told why.
+    """A line or body that is not a valid message. `error` is the JSON-RPC error to send to the client.
 
     Args:
-        code: JSON-RPC's.
+        code: JSON-RPC's error code.
         message: What is wrong.
-        id: Of the request, where it can be told and nothing else would be taken for its answer.
-        answers: The id of the server's own request to which the line is a malformed answer, where it can be told.
+        id: The id of the refused request, if it is certain.
+        answers: If the line is a malformed answer, the id of the server's own request that it answers, if it is certain.
     """
 
     def __init__(
@@ -45,13 +45,14 @@ class RefusedError(Exception):
 
 
 def parse(line: bytes) -> types.JSONRPCMessage:
-    """Return the message that a line is.
+    """Return the message in a line.
 
-    Stricter than the SDK and most parsers: what two parsers would read differently (a key that is there twice, NaN, broken
-    UTF-8) is refused, for one of them may be what a person was shown before the purchase.
+    Stricter than the SDK and most parsers. Input that two parsers may read differently (a duplicate key, NaN, invalid UTF-8)
+    is refused: a client that asked a person to confirm a purchase may have shown another value than the one used here.
 
     Raises:
-        RefusedError: It is none; -32700 and -32600 as in https://www.jsonrpc.org/specification#error_object.
+        RefusedError: The line is not a valid message; -32700 or -32600 as in
+            https://www.jsonrpc.org/specification#error_object.
     """
     if sum(map(line.count, (b"[", b"{", b","))) > MAX_PARTS:
         raise invalid_request(f"a message may have {MAX_PARTS:,} parts at most")
@@ -60,46 +61,49 @@ def parse(line: bytes) -> types.JSONRPCMessage:
         if _ESCAPED_SURROGATE.search(line):
             value = _without_surrogates(value)
     except UnicodeDecodeError:
-        raise RefusedError(types.PARSE_ERROR, "Parse error: not UTF-8", **_id_in(line)) from None
+        raise RefusedError(types.PARSE_ERROR, "Parse error: not UTF-8", **_find_id(line)) from None
     except json.JSONDecodeError as error:
         raise RefusedError(types.PARSE_ERROR, f"Parse error: {error.msg}, at character {error.pos}") from None
     except _AmbiguousError as error:
-        raise RefusedError(error.code, str(error), **_id_in(line)) from None
+        raise RefusedError(error.code, str(error), **_find_id(line)) from None
     except RecursionError:
         raise RefusedError(types.PARSE_ERROR, "Parse error: nested too deeply") from None
     except ValueError:  # https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation
-        raise RefusedError(types.PARSE_ERROR, "Parse error: a number has too many digits", **_id_in(line)) from None
-    return _message(value)
+        raise RefusedError(types.PARSE_ERROR, "Parse error: a number has too many digits", **_find_id(line)) from None
+    return _validated(value)
 
 
 class _AmbiguousError(Exception):
+    """JSON that two parsers may read differently."""
+
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        shown = f'"{twice}"' if re.fullmatch(r"\w{1,64}", twice, re.ASCII) else "a key"
+        duplicate = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        shown = f'"{duplicate}"' if re.fullmatch(r"\w{1,64}", duplicate, re.ASCII) else "a key"
         raise _AmbiguousError(types.INVALID_REQUEST, f"Invalid Request: {shown} is there twice in one object")
     return value
 
 
-def _constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise _AmbiguousError(types.PARSE_ERROR, f"Parse error: {name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
-_ID_DIGITS = 40  # no client counts further
+_DECODER = json.JSONDecoder(object_pairs_hook=_with_unique_keys, parse_constant=_refuse_constant)
+_MAX_ID_DIGITS = 40
+"""Longer integers are not converted when an id is searched for: above some thousand digits, `int` fails."""
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Return JSON with U+FFFD for each surrogate that is not one of a pair: half a character cannot be written out again."""
+    """Return JSON with U+FFFD for each lone surrogate, which UTF-8 cannot encode."""
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
@@ -114,13 +118,14 @@ class _Ids(TypedDict, total=False):
     answers: RequestId
 
 
-def _id_in(line: bytes) -> _Ids:
-    """Return the id of a message that is refused, as `RefusedError` takes it, if it can be told beyond doubt."""
+def _find_id(line: bytes) -> _Ids:
+    """Return the id of a line that is refused, as an argument of `RefusedError`, if it is certain."""
     if len(re.findall(rb'"id"\s*:', line)) != 1:
         return {}
     with suppress(ValueError, RecursionError):
         value = json.loads(
-            line.decode(errors="replace"), parse_int=lambda digits: int(digits) if len(digits) <= _ID_DIGITS else None
+            line.decode(errors="replace"),
+            parse_int=lambda digits: int(digits) if len(digits) <= _MAX_ID_DIGITS else None,
         )
         id_ = value.get("id") if isinstance(value, dict) else None
         if isinstance(id_, str):
@@ -134,7 +139,7 @@ def _is_id(value: Any) -> TypeGuard[RequestId]:
     return isinstance(value, str | int) and not isinstance(value, bool)
 
 
-def _message(value: Any) -> types.JSONRPCMessage:
+def _validated(value: Any) -> types.JSONRPCMessage:
     if not isinstance(value, dict):
         raise invalid_request(
             "MCP has no batches; send one message a line" if isinstance(value, list) else "not an object"
@@ -169,13 +174,13 @@ def encode(message: types.JSONRPCMessage) -> bytes:
     """Return a message as one line of JSON, with U+FFFD for each lone surrogate."""
     try:
         return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-    except (PydanticSerializationError, UnicodeError):  # a lone surrogate, in whatever text it came
+    except (PydanticSerializationError, UnicodeError):  # a lone surrogate in some text
         value = message.model_dump(by_alias=True, exclude_unset=True)
         return to_json(_without_surrogates(value)) + b"\n"
 
 
-class Lines:
-    """What was read, cut into lines; of one that is too long, only its end is looked for."""
+class LineBuffer:
+    """Splits what was read into lines. A line that is too long is not kept: only its end is searched for."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -190,10 +195,10 @@ class Lines:
         self._buffer += chunk
 
     def pop(self) -> bytes | None:
-        """Return the next whole line; None if there is none.
+        """Return the next complete line that is not blank, or None.
 
         Raises:
-            RefusedError: The line that has begun is too long; said once.
+            RefusedError: A line is too long. Raised once for each such line.
         """
         while (end := self._buffer.find(b"\n", self._searched)) >= 0:
             line = bytes(memoryview(self._buffer)[:end])

@@ -107,8 +107,8 @@ class Http:
             sys.stderr.flush()
             await self._server.serve(sockets=[self._listener])
 
-    def quiesce(self) -> None:
-        """Take no more connections; what is under way goes on, and is answered."""
+    def stop_accepting(self) -> None:
+        """Stop accepting connections; let in-flight requests finish."""
         if self._server is not None:
             for each in self._server.servers:
                 each.close()

@@ -1,8 +1,11 @@
-"""MCP over stdin and stdout: lines of JSON in, lines of JSON out, on the event loop.
+"""MCP over stdin and stdout, one JSON message a line.
 
 The SDK's own transport hands every message through worker threads, and loses replies, memory or the process itself when a
-client does what it should not. This one reads and writes where the event loop says it may, checks each line before the SDK
-sees it, takes in no more than it can answer, and ends when the client does.
+client misbehaves. This one reads and writes on the event loop where that is possible, checks each line before the SDK sees it,
+limits the requests in flight, and ends when the client does.
+
+`codec` parses and encodes messages, `admission` decides which requests are started, `pipes` reads and writes the descriptors.
+This module connects them to the process's stdin and stdout.
 
 https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio
 """
@@ -14,7 +17,7 @@ import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from phone_number_mcp.transports.admission import Replies, Requests
+from phone_number_mcp.transports.admission import ReadStream, WriteStream
 from phone_number_mcp.transports.pipes import claimed
 
 if TYPE_CHECKING:
@@ -25,34 +28,34 @@ class Stdio:
     """One client, at the process's own stdin and stdout."""
 
     def __init__(self) -> None:
-        self._requests: Requests | None = None
-        self._quiet = False
+        self._requests: ReadStream | None = None
+        self._accepting = True
         self._stopped = False
 
     async def serve(self, server: Server[Any]) -> None:
         """Serve until the client closes stdin or stdout, or `stop` is called.
 
-        While it does, nothing else can write to the protocol's stdout: what is printed goes to stderr.
+        Meanwhile, what other code prints goes to stderr, so that only the protocol is written to stdout.
         """
-        if sys.stdin is None or sys.stdout is None:  # closed before the start: there is nobody
+        if sys.stdin is None or sys.stdout is None:  # closed before the start: there is no client
             return
         with claimed(0, os.O_RDONLY) as source, claimed(1, os.O_WRONLY) as sink, redirect_stdout(sys.stderr):
-            replies = Replies(sink)
-            self._requests = Requests(source, replies)
-            if self._quiet:
-                self._requests.quiesce()
+            replies = WriteStream(sink)
+            self._requests = ReadStream(source, replies)
+            if not self._accepting:
+                self._requests.stop_accepting()
             if self._stopped:
                 self._requests.stop()
             await server.run(self._requests, replies, server.create_initialization_options())
 
-    def quiesce(self) -> None:
-        """Begin nothing more; what is under way goes on, and is answered."""
-        self._quiet = True
+    def stop_accepting(self) -> None:
+        """Stop accepting requests; let in-flight ones finish."""
+        self._accepting = False
         if self._requests is not None:
-            self._requests.quiesce()
+            self._requests.stop_accepting()
 
     def stop(self) -> None:
-        """End now: nobody is waited for."""
+        """Make `serve` return now; in-flight requests are not waited for."""
         self._stopped = True
         if self._requests is not None:
             self._requests.stop()
