@@ -9,7 +9,7 @@ import pytest
 from mcp import MCPError
 
 from phone_number_mcp import __version__
-from phone_number_mcp.writes.sqlite import entries
+from phone_number_mcp.writes.maintenance import entries
 from support.documented import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
 from support.server import KEY, SECRET, TOOLS, Connect, Open, content, credentials
 from support.upstream import Answer, Request, Upstream, drop, envelope, reply, silence

@@ -9,8 +9,9 @@ import anyio
 import pytest
 
 from phone_number_mcp.errors import Outcome
+from phone_number_mcp.writes.clock import Clock
 from phone_number_mcp.writes.journal import Claimed, Intent
-from phone_number_mcp.writes.sqlite import Clock, SqliteJournal
+from phone_number_mcp.writes.sqlite import SqliteJournal
 from support.ledger import Ledger
 from support.processes import account, code, command_line, create, edited, rows, servers, until
 from support.upstream import Upstream

@@ -14,10 +14,11 @@ from phone_number_mcp.errors import ToolError
 from phone_number_mcp.tool import Success
 from phone_number_mcp.transports import AfterResponse
 from phone_number_mcp.upstream.api import Api
+from phone_number_mcp.writes.clock import Clock
 from phone_number_mcp.writes.database import BusyError
 from phone_number_mcp.writes.executor import GRACE_SECONDS, Writes
 from phone_number_mcp.writes.journal import Claimed, Entry, Intent, Taken
-from phone_number_mcp.writes.sqlite import Clock, SqliteJournal
+from phone_number_mcp.writes.sqlite import SqliteJournal
 from simulation.ledger import CallRecord, Row, Wish
 from simulation.world import ADDRESSES, World
 

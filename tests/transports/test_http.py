@@ -24,7 +24,7 @@ from mcp_types import ElicitResult
 from phone_number_mcp.transports.codec import MAX_LINE_BYTES
 from phone_number_mcp.transports.http import listen
 from phone_number_mcp.writes.journal import Entry
-from phone_number_mcp.writes.sqlite import entries
+from phone_number_mcp.writes.maintenance import entries
 from support.faulty import Faulty, Held
 from support.messages import INITIALIZE, get, request
 from support.person import Person

@@ -21,7 +21,7 @@ import anyio.to_thread
 import pytest
 from anyio.abc import SocketStream
 
-from phone_number_mcp.writes.sqlite import entries
+from phone_number_mcp.writes.maintenance import entries
 from support.messages import INITIALIZE, INITIALIZED, NUMBER, answers, get, lines, request, session, started
 from support.places import SUPPORT
 from support.processes import until

@@ -18,7 +18,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from phone_number_mcp.writes.sqlite import entries
+from phone_number_mcp.writes.maintenance import entries
 from support.faulty import Faulty, Held
 from support.messages import request, session, started
 from support.server import KEY, SECRET, Connect, Open, command, content, credentials

@@ -18,9 +18,10 @@ from typing import Any
 import anyio
 import pytest
 
+from phone_number_mcp.writes.clock import Clock
 from phone_number_mcp.writes.journal import Claimed, Intent, Taken
 from phone_number_mcp.writes.scope import normalized
-from phone_number_mcp.writes.sqlite import Clock, SqliteJournal
+from phone_number_mcp.writes.sqlite import SqliteJournal
 from support.ledger import Gate, Ledger
 from support.processes import (
     CREATE,

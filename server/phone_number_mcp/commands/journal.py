@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from phone_number_mcp.writes.database import MEMORY, default_place, resolved_path
 from phone_number_mcp.writes.journal import KEY_DAYS, JournalUnavailableError
-from phone_number_mcp.writes.sqlite import entries, resolve_entry
-from phone_number_mcp.writes.sqlite import prune as prune_journal
+from phone_number_mcp.writes.maintenance import entries, resolve_entry
+from phone_number_mcp.writes.maintenance import prune as prune_journal
 
 if TYPE_CHECKING:
     from phone_number_mcp.errors import Outcome

@@ -5,15 +5,14 @@ from __future__ import annotations
 import errno
 import random
 import sqlite3
-import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from phone_number_mcp.writes.clock import Clock
 from phone_number_mcp.writes.database import (
     MEMORY,
     BusyError,
@@ -21,7 +20,6 @@ from phone_number_mcp.writes.database import (
     is_busy,
     key_path,
     resolved_path,
-    snapshot,
     unavailable,
 )
 from phone_number_mcp.writes.journal import (
@@ -35,87 +33,45 @@ from phone_number_mcp.writes.journal import (
 )
 from phone_number_mcp.writes.owners import Owners, ProofOfLife
 from phone_number_mcp.writes.scope import normalized, tenant
+from phone_number_mcp.writes.statements import (
+    ACKNOWLEDGE,
+    ADOPT,
+    BY_ID,
+    BY_KEY,
+    BY_SUBJECT,
+    CLAIM,
+    DAY,
+    END,
+    EXPIRE,
+    IDENTITY,
+    OPEN_OF_OWNER,
+    RENAME_OWNER,
+    RESOLVE,
+    TAKE_OVER_VERSION_1,
+    TODAY,
+    USE_KEY,
+    Values,
+    ending,
+    entry_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
     from phone_number_mcp.errors import Outcome
 
-    InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
-
-_DAY = 86_400.0
 _FIRST_PAUSE, _LAST_PAUSE = 0.01, 0.25
 """Seconds between two tries while another process holds the journal."""
-_PATIENCE = 2.0
-"""Seconds for which a command for people waits while another process holds the journal."""
-
-_COLUMNS = (
-    "id, platform, address, tenant, owner, operation, phone_number, fingerprint, idempotency_key, started_at, ended_at, "
-    "outcome, code, chosen, acknowledged, started_tick, budget, ended_tick"
-)
-_SCOPE = "platform = :platform AND address = :address AND tenant = :tenant"
-# Counted over all addresses of a platform: another address is no way around a limit.
-_TODAY = """
-SELECT count(*) FROM writes
-WHERE platform = :platform AND tenant = :tenant AND operation = :operation AND started_at >= :midnight
-    AND outcome IS NOT 'not_applied'
-"""
-_SAME = "SELECT (SELECT value FROM about WHERE name = 'id'), (SELECT coalesce(max(id), 0) FROM writes)"
-_CLAIM = f"""
-INSERT INTO writes (platform, address, tenant, owner, operation, phone_number, fingerprint, idempotency_key, started_at,
-    started_tick, budget, chosen, key_claim, subject_claim)
-SELECT :platform, :address, :tenant, :owner, :operation, :number, :fingerprint, :key, :now, :tick, :budget, :chosen,
-    :key, :subject
-WHERE :limit IS NULL OR ({_TODAY}) < :limit
-ON CONFLICT DO NOTHING RETURNING id
-"""
-_EXPIRE = f"""
-UPDATE writes SET key_claim = NULL
-WHERE {_SCOPE} AND key_claim = :key AND started_at < :since AND outcome = 'applied'
-"""  # noqa: S608  (constants)
-_END = """
-UPDATE writes SET outcome = :outcome, code = :code, ended_at = :now, ended_tick = :tick,
-    phone_number = coalesce(phone_number, :number),
-    key_claim = CASE :outcome WHEN 'not_applied' THEN NULL ELSE key_claim END,
-    subject_claim = CASE WHEN :outcome = 'not_applied' OR (:outcome = 'applied' AND acknowledged) THEN NULL
-        ELSE subject_claim END
-WHERE id = :id
-"""
-# Whoever knows of it may go on: a number that is there can be released and created again. What is unknown of a number stays
-# claimed until it is known; what is unknown of a purchase without one will never be.
-_ACKNOWLEDGE = """
-UPDATE writes SET acknowledged = 1,
-    subject_claim = CASE WHEN outcome = 'applied' OR chosen THEN NULL ELSE subject_claim END
-WHERE id = :id AND outcome IS NOT NULL
-"""
-_PRUNE = """
-DELETE FROM writes
-WHERE started_at < :before AND started_at < :yesterday
-    AND outcome IN ('applied', 'not_applied') AND subject_claim IS NULL
-    AND (key_claim IS NULL OR started_at < :key_since)
-    AND id < (SELECT max(id) FROM writes)
-"""
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Clock:
-    """The two clocks of the journal.
+class InThread(Protocol):
+    """Runs what blocks for some milliseconds off the event loop, as `anyio.to_thread.run_sync` does."""
 
-    Args:
-        now: Seconds since 1970: for people and for days. Somebody may set it.
-        tick: Seconds since the machine started: for all waiting. https://peps.python.org/pep-0418/#time-monotonic
-    """
-
-    now: Callable[[], float] = time.time
-    tick: Callable[[], float] = time.monotonic
-
-    def since(self, tick: float) -> float:
-        """Return how many seconds ago a tick was, at least. One that lies ahead is of before the machine started anew."""
-        now = self.tick()
-        return now - tick if tick <= now else now
+    async def __call__(self, attempt: Callable[[], T], /) -> T:
+        """Return what the attempt returns, or raise what it raises."""
 
 
 class SqliteJournal:
@@ -158,7 +114,7 @@ class SqliteJournal:
         """Entries whose claim was returned: of no other one of this process was anything sent."""
         self._in_doubt = False
         """A commit failed, and may have been written all the same."""
-        self._unwritten: dict[int, dict[str, Any]] = {}
+        self._unwritten: dict[int, Values] = {}
         """How writes ended, as long as it could not be written down."""
         self._unacknowledged: set[int] = set()
 
@@ -178,7 +134,7 @@ class SqliteJournal:
 
     async def entry(self, id_: int, deadline: float) -> Entry | None:
         """See `journal.Journal`."""
-        return await self._attempt_until(deadline, lambda database: self._find(database, "id = :id", {"id": id_}))
+        return await self._attempt_until(deadline, lambda database: self._find(database, BY_ID, {"id": id_}))
 
     async def adopt(self, entry: Entry, deadline: float) -> bool:
         """See `journal.Journal`."""
@@ -186,17 +142,15 @@ class SqliteJournal:
 
     async def resolve(self, id_: int, outcome: Outcome, deadline: float, phone_number: str | None = None) -> bool:
         """See `journal.Journal`."""
-        values = _ending(id_, outcome, self._clock, phone_number=phone_number)
-        changed = await self._write(
-            lambda database: database.connection.execute(f"{_END} AND outcome = 'unknown'", values).rowcount, deadline
-        )
+        values = ending(id_, outcome, self._clock, phone_number=phone_number)
+        changed = await self._write(lambda database: database.connection.execute(RESOLVE, values).rowcount, deadline)
         return changed > 0
 
     async def end(
         self, id_: int, outcome: Outcome, deadline: float, *, code: str | None = None, phone_number: str | None = None
     ) -> None:
         """See `journal.Journal`."""
-        self._unwritten[id_] = _ending(id_, outcome, self._clock, code=code, phone_number=phone_number)
+        self._unwritten[id_] = ending(id_, outcome, self._clock, code=code, phone_number=phone_number)
         await self.flush(deadline)
 
     async def acknowledge(self, id_: int, deadline: float) -> None:
@@ -240,8 +194,7 @@ class SqliteJournal:
             try:
                 with anyio.CancelScope(shield=True):
                     async with self._one_at_a_time:
-                        done: T = await self._in_thread(partial(self._attempt, operation, writes=writes))
-                        return done
+                        return await self._in_thread(partial(self._attempt, operation, writes=writes))
             except BusyError as error:
                 left = deadline - anyio.current_time()
                 if left <= 0:
@@ -336,7 +289,7 @@ class SqliteJournal:
         Raises:
             JournalUnavailableError: It is another journal, or lacks what this process has seen.
         """
-        id_, newest = database.connection.execute(_SAME).fetchone()
+        id_, newest = database.connection.execute(IDENTITY).fetchone()
         if self._journal_id is not None and (id_ != self._journal_id or newest < self._last_id):
             raise JournalUnavailableError(
                 f"The journal {database.path} was replaced by another or an older one while the server ran. Restore it"
@@ -362,32 +315,33 @@ class SqliteJournal:
 
     def _write_down(self, connection: sqlite3.Connection) -> tuple[int, ...]:
         """Write down what could not be written before; return of which entries."""
-        for ending in list(self._unwritten.values()):
-            connection.execute(_END, ending)
+        for values in list(self._unwritten.values()):
+            connection.execute(END, values)
         for id_ in list(self._unacknowledged):
-            connection.execute(_ACKNOWLEDGE, {"id": id_})
+            connection.execute(ACKNOWLEDGE, {"id": id_})
         return (*self._unwritten, *self._unacknowledged)
 
     # --- what is done in one ---
 
-    def _values(self, database: Database, intent: Intent) -> dict[str, Any]:
+    def _values(self, database: Database, intent: Intent) -> Values:
         return {
             "platform": intent.platform,
             "address": normalized(intent.address),
             "tenant": tenant(database.key, intent.credentials),
             "operation": intent.operation,
-            "midnight": self._clock.now() // _DAY * _DAY,
+            "midnight": self._clock.now() // DAY * DAY,
         }
 
     def _claim(self, database: Database, intent: Intent, limit: int | None) -> Claimed | Taken | int:
         """Return the claim, or who has it; where neither, how many were claimed today."""
+        now = self._clock.now()
         values = self._values(database, intent) | {
             "owner": self._me,
             "number": intent.phone_number,
             "fingerprint": intent.fingerprint,
             "key": intent.idempotency_key if intent.creates else None,
             "subject": intent.subject,
-            "now": self._clock.now(),
+            "now": now,
             "tick": self._clock.tick(),
             "budget": intent.budget,
             "chosen": intent.phone_number is None,
@@ -396,22 +350,19 @@ class SqliteJournal:
         connection = database.connection
         database.check()
         self._keep_lock(connection)
-        self._take_over_version_1(connection, values)
-        connection.execute(_EXPIRE, values | {"since": values["now"] - KEY_DAYS * _DAY})
-        claimed = connection.execute(_CLAIM, values).fetchone()
+        connection.execute(TAKE_OVER_VERSION_1, values)
+        connection.execute(EXPIRE, values | {"since": now - KEY_DAYS * DAY})
+        claimed = connection.execute(CLAIM, values).fetchone()
         if claimed is not None:
             return Claimed(claimed[0], self._warning)
-        if found := self._find(database, f"{_SCOPE} AND key_claim = :key", values):
+        if found := self._find(database, BY_KEY, values):
             return Taken(found, "key", self._warning)
-        found = self._find(database, f"{_SCOPE} AND subject_claim = :subject", values)
+        found = self._find(database, BY_SUBJECT, values)
         if found is None:
             return self._count(database, values)
         if intent.idempotency_key and intent.repeats(found):
             # The answer to come uses this key up: from now on, it is that write's.
-            connection.execute(
-                "UPDATE writes SET idempotency_key = :key, key_claim = :key WHERE id = :id",
-                {"key": intent.idempotency_key, "id": found.id},
-            )
+            connection.execute(USE_KEY, {"key": intent.idempotency_key, "id": found.id})
         return Taken(found, "subject", self._warning)
 
     def _keep_lock(self, connection: sqlite3.Connection) -> None:
@@ -428,190 +379,35 @@ class SqliteJournal:
             self._me = self._owners.name
             self._former.append(before)
         for former in self._former:
-            connection.execute("UPDATE writes SET owner = ? WHERE owner = ? AND outcome IS NULL", (self._me, former))
+            connection.execute(RENAME_OWNER, {"owner": self._me, "former": former})
 
     def _end_unsent(self, connection: sqlite3.Connection) -> None:
         """Close claims of this process that are on disk although their commit failed: nothing was sent on them."""
-        rows = connection.execute("SELECT id FROM writes WHERE owner = ? AND outcome IS NULL", (self._me,)).fetchall()
+        rows = connection.execute(OPEN_OF_OWNER, {"owner": self._me}).fetchall()
         for (id_,) in rows:
             if id_ not in self._mine:
-                connection.execute(_END, _ending(id_, "not_applied", self._clock, code="journal_unavailable"))
-
-    @staticmethod
-    def _take_over_version_1(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
-        """Give what was written before there were accounts to the first that writes at the same address."""
-        connection.execute(
-            "UPDATE OR IGNORE writes SET tenant = :tenant "
-            "WHERE tenant = '' AND platform = :platform AND address = :address",
-            values,
-        )
+                connection.execute(END, ending(id_, "not_applied", self._clock, code="journal_unavailable"))
 
     def _adopt(self, database: Database, entry: Entry) -> bool:
-        now = self._find(database, "id = :id", {"id": entry.id})
+        now = self._find(database, BY_ID, {"id": entry.id})
         if now is None or now.outcome is not None or now.running or now.owner != entry.owner:
             return False
         database.connection.execute(
-            "UPDATE writes SET owner = :owner, outcome = 'unknown', code = 'outcome_unknown', ended_at = :now, "
-            "ended_tick = :tick WHERE id = :id",
+            ADOPT,
             {"owner": self._me, "now": self._clock.now(), "tick": self._clock.tick() - now.quiet, "id": entry.id},
         )
         return True
 
-    def _count(self, database: Database, values: dict[str, Any]) -> int:
-        return int(database.connection.execute(_TODAY, values).fetchone()[0])
+    def _count(self, database: Database, values: Values) -> int:
+        return int(database.connection.execute(TODAY, values).fetchone()[0])
 
-    def _find(self, database: Database, where: str, values: dict[str, Any]) -> Entry | None:
-        row = database.connection.execute(f"SELECT {_COLUMNS} FROM writes WHERE {where}", values).fetchone()  # noqa: S608
+    def _find(self, database: Database, statement: str, values: Values) -> Entry | None:
+        row = database.connection.execute(statement, values).fetchone()
         if row is None:
             return None
-        found = _entry(row, self._clock, self._alive)
+        found = entry_of(row, self._clock, self._alive)
         self._last_id = max(self._last_id, found.id)
         return found
 
     def _alive(self, owner: str) -> bool:
         return owner in {self._me, *self._former} or (self._owners is not None and self._owners.alive(owner))
-
-
-def _ending(
-    id_: int, outcome: Outcome, clock: Clock, *, code: str | None = None, phone_number: str | None = None
-) -> dict[str, Any]:
-    now, tick = clock.now(), clock.tick()
-    return {"id": id_, "outcome": outcome, "code": code, "number": phone_number, "now": now, "tick": tick}
-
-
-def _entry(row: tuple[Any, ...], clock: Clock, alive: Callable[[str], bool]) -> Entry:
-    facts = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    age, budget, ended_tick = clock.since(facts.pop("started_tick")), facts.pop("budget"), facts.pop("ended_tick")
-    facts |= {"chosen": bool(facts["chosen"]), "acknowledged": bool(facts["acknowledged"])}  # SQLite has no booleans
-    return Entry(
-        **facts,
-        running=facts["outcome"] is None and bool(facts["owner"]) and alive(facts["owner"]),
-        age=age,
-        quiet=max(0.0, age - budget) if ended_tick is None else clock.since(ended_tick),
-    )
-
-
-def entries(place: str, *, unresolved: bool = False) -> list[Entry]:
-    """Return what a journal on disk holds, the newest first. Nothing is written; see `database.snapshot`.
-
-    Args:
-        place: A path.
-        unresolved: Only writes of which it is not known whether they took effect, of every scope.
-
-    Raises:
-        sqlite3.Error: There is no journal, or it cannot be read.
-        JournalUnavailableError: It was written by a newer version.
-    """
-    path = resolved_path(place)
-    owners = Owners(path.with_name(path.name + ".owners"))
-    clock = Clock()
-    copy = snapshot(path)
-    try:
-        rows = copy.execute(f"SELECT {_COLUMNS} FROM writes ORDER BY id DESC").fetchall()  # noqa: S608
-    finally:
-        copy.close()
-    found = [_entry(row, clock, owners.alive) for row in rows]
-    return [entry for entry in found if not (unresolved and entry.resolved)]
-
-
-def resolve_entry(place: str, id_: int, outcome: Outcome, phone_number: str | None = None) -> None:
-    """Write down what a person knows of an entry with an unknown outcome.
-
-    Args:
-        place: A path.
-        id_: Of the entry.
-        outcome: `applied` or `not_applied`.
-        phone_number: What the platform chose, if it did.
-
-    Raises:
-        ValueError: There is no such entry, it is in progress, about another number or resolved already; the message says which.
-        JournalUnavailableError: The journal cannot be written, or another process holds it.
-    """
-
-    def resolve(connection: sqlite3.Connection) -> None:
-        row = connection.execute(f"SELECT {_COLUMNS} FROM writes WHERE id = ?", (id_,)).fetchone()  # noqa: S608
-        if row is None:
-            raise ValueError(f"{path} has no entry {id_}")
-        found = _entry(row, clock, owners.alive)
-        if found.running:
-            raise ValueError(f"entry {id_} is in progress in a process that is alive; wait for it")
-        if found.resolved:
-            raise ValueError(f"entry {id_} is {found.outcome} already")
-        if phone_number is not None and found.phone_number not in {None, phone_number}:
-            raise ValueError(f"entry {id_} is about another number, {found.phone_number}")
-        connection.execute(_END, _ending(id_, outcome, clock, phone_number=phone_number))
-        connection.execute(_ACKNOWLEDGE, {"id": id_})  # whoever says it knows it
-
-    path, clock = resolved_path(place), Clock()
-    owners = Owners(path.with_name(path.name + ".owners"))
-    _in_transaction(path, resolve)
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """What `prune` did.
-
-    Args:
-        removed: How many entries it removed.
-        kept: How many there are still.
-        kept_older: How many of those are from before the date.
-    """
-
-    removed: int
-    kept: int
-    kept_older: int
-
-
-def prune(place: str, before: float) -> Pruned:
-    """Remove old entries of which nothing depends any more, in one transaction. No write is refused or sent because of it.
-
-    Kept are entries that are open, entries that nobody was told of, keys within their `KEY_DAYS`, the last 24 hours (limits
-    count since midnight), and the newest entry: by it, servers that run know their journal again.
-
-    Args:
-        place: A path.
-        before: Seconds since 1970; what was claimed at that time or later is kept.
-
-    Raises:
-        ValueError: There is no journal.
-        JournalUnavailableError: The journal cannot be written, or another process holds it.
-    """
-    now = time.time()
-    values = {"before": before, "yesterday": now - _DAY, "key_since": now - KEY_DAYS * _DAY}
-
-    def remove(connection: sqlite3.Connection) -> Pruned:
-        removed = connection.execute(_PRUNE, values).rowcount
-        kept, kept_older = connection.execute(
-            "SELECT count(*), count(CASE WHEN started_at < :before THEN 1 END) FROM writes", values
-        ).fetchone()
-        return Pruned(removed, kept, kept_older)
-
-    return _in_transaction(resolved_path(place), remove)
-
-
-def _in_transaction(path: Path, operation: Callable[[sqlite3.Connection], T]) -> T:
-    """Change a journal that exists in one transaction; wait some seconds for another process that holds it."""
-    if not path.exists():
-        raise ValueError(f"there is no journal at {path}")
-    until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return _one_transaction(path, operation)
-        except BusyError:
-            if time.monotonic() > until:
-                raise JournalUnavailableError(f"The journal {path} is locked by another process") from None
-        time.sleep(_LAST_PAUSE)
-
-
-def _one_transaction(path: Path, operation: Callable[[sqlite3.Connection], T]) -> T:
-    database = Database(str(path))
-    try:
-        database.begin(writes=True)
-        result = operation(database.connection)
-        database.connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise unavailable(error, path) from error
-    else:
-        return result
-    finally:
-        database.close()  # rolls back what was not committed
