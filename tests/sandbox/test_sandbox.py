@@ -21,7 +21,7 @@ from phone_number_mcp.sandbox import create_app
 from phone_number_mcp.sandbox.trouble import REHEARSALS
 from phone_number_mcp.tool import Success
 from phone_number_mcp.upstream.api import Api
-from phone_number_mcp.writes import executor
+from phone_number_mcp.writes import earlier
 from support import harness
 from support.documented import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
 from support.places import DOCUMENTS, README
@@ -197,7 +197,7 @@ async def test_the_platforms_message_is_told_once_where_reading_back_fails_as_we
 async def test_a_later_look_settles_a_lost_answer_and_a_repeat_creates_the_number(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "LANDED_SECONDS", 0)  # else 60 s
+    monkeypatch.setattr(earlier, "LANDED_SECONDS", 0)  # else 60 s
     platform = load(name)
     (tool,) = [tool for tool in platform.tools if tool.name == "create_phone_number"]
     number = tool.read({"phone_number": "+14155550153"})

@@ -12,10 +12,10 @@ from phone_number_mcp.errors import (
     OutcomeUnknown,
     PlatformError,
     ToolError,
-    duration,
 )
 from phone_number_mcp.tool import Success
 from phone_number_mcp.writes.compare import as_asked, not_shown
+from phone_number_mcp.writes.messages import steps, steps_of_change, steps_without_number
 
 if TYPE_CHECKING:
     from phone_number_mcp.platforms import Platform
@@ -67,11 +67,12 @@ async def read_back(platform: Platform, call: Call, phone_number: str) -> Sight:
         raise failure from None
 
 
-async def reconcile(  # noqa: PLR0917  (all that is known of a write whose answer is lost)
+async def reconcile(
     platform: Platform,
     tool: Tool[Any],
     arguments: Arguments,
     call: Call,
+    *,
     lost: ToolError,
     before: set[str] | None,
 ) -> Success:
@@ -175,43 +176,5 @@ def unknown(tool: Tool[Any], number: str, lost: ToolError, why: str, arguments: 
         detail=lost.facts.get("detail"),
         http_status=lost.facts.get("http_status"),
         request_id=lost.facts.get("request_id"),
-        hint=steps(number, key) if tool.creates else steps_of_change(tool, number),
-    )
-
-
-_LAST_RESORT = "If it stays unknown, whoever runs the server can settle it with `phone-number-mcp journal resolve`."
-
-
-def steps(number: str, key: str | None, wait: float = LANDED_SECONDS) -> str:
-    """Return what to do about a create or an import of which nobody knows, from the first look to the last resort."""
-    again = "A repeat with the same idempotency_key" if key else "A repeat of this call"
-    return (
-        f"Do not repeat it yet. 1. Wait {duration(wait)}. 2. Call get_phone_number for {number}; if that fails, "
-        "list_phone_numbers. 3. If the number is there, it was created: use it, and fix what differs with "
-        f"update_phone_number. 4. If it is not there, ask the user whether to try again. {again} is safe then: it looks "
-        "first, sends nothing while the outcome is unknown, and creates the number only if the platform says that it does "
-        f"not hold it. {_LAST_RESORT}"
-    )
-
-
-def steps_without_number() -> str:
-    """Return what to do about a purchase of which nobody knows which number it came to, if any."""
-    return (
-        "Do not repeat it yet. 1. Wait 60 s. 2. Call list_phone_numbers and look for a number that the user did not know "
-        "of. 3. If there is one, it was bought: use it. 4. If there is none, ask the user whether to buy again. A repeat "
-        "with the same idempotency_key never sends while the outcome is unknown; a new key, or none, buys a number. "
-        f"{_LAST_RESORT}"
-    )
-
-
-def steps_of_change(tool: Tool[Any], number: str) -> str:
-    """Return what to do about an update or a delete of which nobody knows."""
-    end = (
-        "3. If it is not there, it was deleted. If it is, ask the user before you delete it again."
-        if tool.deletes
-        else "3. If it holds what was asked, it was changed. If not, call this again: to set the same values twice is safe."
-    )
-    return (
-        f"Do not repeat it yet. 1. Wait 60 s. 2. Call get_phone_number for {number}; if that fails, list_phone_numbers. "
-        f"{end}"
+        hint=steps(number, key, LANDED_SECONDS) if tool.creates else steps_of_change(tool, number),
     )
