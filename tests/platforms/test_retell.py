@@ -244,7 +244,7 @@ async def test_a_purchase_that_was_cut_off_is_told_of_once_before_the_next(
     (tool,) = [tool for tool in RETELL.tools if tool.name == "create_phone_number"]
     account = harness.account(RETELL)
     async with harness.writes(RETELL, api, place) as writes:
-        with pytest.raises(OutcomeUnknown, match=r"An earlier create_phone_number, begun .* outcome unknown"):
+        with pytest.raises(OutcomeUnknown, match=r"An earlier create_phone_number, started .* outcome unknown"):
             await writes.run(tool, tool.read({}), account)
         assert upstream.requests == []
         upstream.answer = Shop(upstream, reply(201, {"phone_number": "+16285550160"}), sells=True)._answer

@@ -171,14 +171,14 @@ async def test_after_a_lost_answer_the_outcome_is_unknown_and_told_in_one_senten
         assert (lost["code"], lost["outcome"], lost["retryable"]) == ("outcome_unknown", "unknown", False)
         assert lost["message"] == (
             "The outcome of the write to +14155550153 is unknown: The connection broke before the platform's answer was "
-            "whole; the change is not there, but may still be on its way"
+            "whole; the change is not visible, but may still take effect"
         )
         assert "detail" not in lost
         assert content(await client.call_tool("get_phone_number", number))["error"]["code"] == "not_found"
         again = content(await client.call_tool("create_phone_number", number))["error"]
     assert re.fullmatch(
-        r"An earlier create_phone_number, begun [0-9.]+ s ago, ended with its outcome unknown: the number is not there, "
-        r"but may still be on its way\. Nothing was sent now",
+        r"An earlier create_phone_number, started [0-9.]+ s ago, ended with its outcome unknown: the number does not exist yet, "
+        r"but may still be created\. Nothing was sent now",
         again["message"],
     )
 
@@ -187,7 +187,7 @@ async def test_after_a_lost_answer_the_outcome_is_unknown_and_told_in_one_senten
 async def test_the_platforms_message_is_told_once_where_reading_back_fails_as_well(connect: Connect) -> None:
     async with connect("--sandbox", "--timeout", "5") as client:
         lost = content(await client.call_tool("create_phone_number", {"phone_number": "+14155550155"}))["error"]
-    assert lost["message"].endswith("; the change is not there, but may still be on its way")
+    assert lost["message"].endswith("; the change is not visible, but may still take effect")
     assert lost["message"].count("502") == 1
 
 
@@ -197,7 +197,7 @@ async def test_the_platforms_message_is_told_once_where_reading_back_fails_as_we
 async def test_a_later_look_settles_a_lost_answer_and_a_repeat_creates_the_number(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(earlier, "LANDED_SECONDS", 0)  # else 60 s
+    monkeypatch.setattr(earlier, "ARRIVAL_SECONDS", 0)  # else 60 s
     platform = load(name)
     (tool,) = [tool for tool in platform.tools if tool.name == "create_phone_number"]
     number = tool.read({"phone_number": "+14155550153"})

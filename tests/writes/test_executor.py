@@ -605,7 +605,7 @@ async def test_an_answer_that_nobody_was_there_to_take_is_told_after_a_restart(
     async with raw(env=credentials(platform.upstream)) as client:
         content = await call_once(client, WISH)
     assert content["reconciled"]
-    assert "nobody was told" in content["warning"]
+    assert "its outcome was not reported" in content["warning"]
     assert platform.posts == 1
 
 

@@ -26,7 +26,7 @@ from phone_number_mcp.writes.messages import (
     steps,
     steps_without_number,
 )
-from phone_number_mcp.writes.reconcile import LANDED_SECONDS, read_back
+from phone_number_mcp.writes.reconcile import ARRIVAL_SECONDS, read_back
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -44,13 +44,13 @@ CLAIMING = 0.6
 WAITING = 0.9
 """The share of a call's time for which it waits for the same write in another process."""
 ACKNOWLEDGED_SECONDS = 2.0
-"""How long the answer to a write that has ended may be on its way to the client."""
+"""Seconds within which a client has the answer to a write that has ended."""
 POLL_SECONDS = 0.1
 """Interval between two looks at a write of another process."""
 
 
 class EarlierWrite:
-    """An earlier write that has the claim of this one. Nothing is sent from here.
+    """An earlier write that has the claim which a new one needs. Nothing is sent from here.
 
     Args:
         platform: Where both go.
@@ -120,7 +120,7 @@ class EarlierWrite:
             raise of_code(latest.code)(
                 f"The same call, sent by another process of this server, failed: {latest.code}",
                 outcome="not_applied",
-                hint="It took no effect. Call again to learn the platform's own words, unless the user should decide first.",
+                hint="It took no effect. Call again to get the platform's own message, unless the user should decide first.",
             )
         if latest.outcome == "unknown":
             return await self._resolve(latest)
@@ -159,31 +159,31 @@ class EarlierWrite:
         Returns:
             The outcome; None if it took no effect, so that this one may be sent.
         """
-        begun = f"An earlier {entry.operation}, begun {_ago(entry)} ago, ended with its outcome unknown"
+        earlier = f"An earlier {entry.operation}, started {_ago(entry)} ago, ended with its outcome unknown"
         number, key = entry.phone_number, self._write.intent.idempotency_key
         if number is None:
             self._write.entry_id = entry.id
             raise OutcomeUnknown(
-                f"{begun}, and the platform chose the number. Nothing was sent now", hint=steps_without_number()
+                f"{earlier}, and the platform chose the number. Nothing was sent now", hint=steps_without_number()
             )
         try:
             sight = await read_back(self._platform, self._write.call, number)
         except ToolError as error:
             raise OutcomeUnknown(
-                f"{begun}, and cannot be looked up now: {error.message}. Nothing was sent now",
-                retry_after_seconds=max(1.0, round(LANDED_SECONDS - entry.quiet, 1)),
-                hint=steps(number, key, LANDED_SECONDS),
+                f"{earlier}, and cannot be looked up now: {error.message}. Nothing was sent now",
+                retry_after_seconds=max(1.0, round(ARRIVAL_SECONDS - entry.quiet, 1)),
+                hint=steps(number, key, ARRIVAL_SECONDS),
             ) from error
         if sight.number is None:
-            wait = LANDED_SECONDS - entry.quiet
+            wait = ARRIVAL_SECONDS - entry.quiet
             if wait <= 0 and not sight.denied:
                 raise OutcomeUnknown(
-                    f"{begun}: the number is in no list, but the platform does not answer about it. Nothing was sent now",
-                    hint=steps(number, key, LANDED_SECONDS),
+                    f"{earlier}: the number is in no list, but the platform gives no answer about the number itself. Nothing was sent now",
+                    hint=steps(number, key, ARRIVAL_SECONDS),
                 )
             if wait > 0:
                 raise OutcomeUnknown(
-                    f"{begun}: the number is not there, but may still be on its way. Nothing was sent now",
+                    f"{earlier}: the number does not exist yet, but may still be created. Nothing was sent now",
                     retry_after_seconds=max(1.0, round(wait, 1)),
                     hint=steps(number, key, max(1.0, wait)),
                 )
@@ -193,13 +193,13 @@ class EarlierWrite:
             return None
         try:
             await self._journal.resolve(entry.id, "applied", self._write.call.deadline_after(WAITING))
-        except JournalUnavailableError as error:  # what was seen is the truth all the same
+        except JournalUnavailableError as error:  # what the platform shows is the truth all the same
             log.warning("How a write ended could not be written down: %s", error)
         self._write.entry_id = entry.id
         if self._same and self._as_asked(sight.number):
-            return Success(sight.number, reconciled=True, warning=f"{begun}; it took effect. Nothing was sent now")
+            return Success(sight.number, reconciled=True, warning=f"{earlier}; it took effect. Nothing was sent now")
         raise AlreadyExists(
-            f"{begun}; the number is there, but not as asked now. Nothing was sent now",
+            f"{earlier}; the number exists, but not as asked now. Nothing was sent now",
             existing=sight.number,
             outcome="applied" if self._same else "not_applied",
         )
@@ -208,57 +208,61 @@ class EarlierWrite:
         """Return the outcome of an idempotency key that was used before, with the number read afresh."""
         entry = self._entry
         self._write.entry_id = entry.id
-        told = f"Nothing was sent: this idempotency_key was used {_ago(entry)} ago"
+        used = f"Nothing was sent: this idempotency_key was used {_ago(entry)} ago"
         if entry.phone_number is None:
-            return Success({}, warning=f"{told}, and the platform did not say which number it chose")
+            return Success({}, warning=f"{used}, and the platform did not say which number it chose")
         try:
             sight = await read_back(self._platform, self._write.call, entry.phone_number)
         except ToolError as error:
             raise error.replace(
-                detail=f"{told} for {entry.phone_number}, which was created and cannot be read now", outcome="applied"
+                detail=f"{used} for {entry.phone_number}, which was created and cannot be read now", outcome="applied"
             ) from error
         if sight.number is None:
             raise NotFound(
-                f"{entry.phone_number} is not there any more",
-                detail=f"{told} for {entry.phone_number}, which is gone since",
+                f"{entry.phone_number} does not exist any more",
+                detail=f"{used} for {entry.phone_number}, which does not exist any more",
                 outcome="applied",
             )
-        return Success(sight.number, warning=told)
+        return Success(sight.number, warning=used)
 
     async def _report(self) -> Success | None:
-        """Tell of a write that took effect and that nobody was told of; None if its number is gone since."""
+        """Return the outcome of a write that took effect and was not acknowledged; None if its number does not exist any more."""
         entry = self._entry
-        begun = f"An earlier {entry.operation}, begun {_ago(entry)} ago, took effect, and nobody was told"
+        earlier = (
+            f"An earlier {entry.operation}, started {_ago(entry)} ago, took effect, but its outcome was not reported"
+        )
         if entry.phone_number is None:
             self._write.entry_id = entry.id
-            raise OutcomeUnknown(f"{begun} which number it came to. Nothing was sent now", hint=steps_without_number())
+            raise OutcomeUnknown(
+                f"{earlier}, nor which number the platform chose. Nothing was sent now", hint=steps_without_number()
+            )
         try:
             sight = await read_back(self._platform, self._write.call, entry.phone_number)
         except ToolError:
             held = {"phone_number": entry.phone_number}
         else:
-            if sight.denied:  # it was there, and is gone since
+            if sight.denied:  # it existed, and does not any more
                 await self._before_sending(
                     self._journal.acknowledge(entry.id, self._write.call.deadline_after(WAITING))
                 )
                 return None
             held = sight.number or {"phone_number": entry.phone_number}
         self._write.entry_id = entry.id
-        told = f"{begun}: {entry.phone_number} is there. Nothing was sent now"
+        report = f"{earlier}: {entry.phone_number} exists. Nothing was sent now"
         if self._same and (entry.chosen or self._as_asked(held)):
-            return Success(held, reconciled=True, warning=told)
+            return Success(held, reconciled=True, warning=report)
         raise AlreadyExists(
-            told,
+            report,
             existing=held,
             outcome="applied" if self._same else "not_applied",
-            hint="Tell the user of it. If another number is wanted as well, call again." if entry.chosen else None,
+            hint="Tell the user about it. If another number is wanted as well, call again." if entry.chosen else None,
         )
 
     def _as_asked(self, held: dict[str, Any]) -> bool:
         return as_asked(self._write.arguments.asked(), held, loosely_spelled=self._platform.loosely_spelled)
 
     async def _held(self, phone_number: str | None) -> dict[str, Any]:
-        """Return what the platform holds of a number that is known to be there, as far as it can be read."""
+        """Return what the platform holds of a number that is known to exist, as far as it can be read."""
         if phone_number is None:
             return {}
         try:

@@ -58,7 +58,7 @@ SENDING = 0.7
 LISTING_AGAIN = 1.5
 """Times as long as the numbers took to list are left for listing them again."""
 GRACE_SECONDS = 1.7
-"""How long writes may go on when the server is told to end: after two seconds, clients kill it."""
+"""Seconds that in-flight writes have at shutdown: after two seconds, clients kill the server."""
 
 
 class Writes:
@@ -110,7 +110,7 @@ class Writes:
             await self._recorder.close()
 
     async def drain(self) -> None:
-        """Stop accepting writes; let in-flight ones finish, but not for long, however often one asks.
+        """Stop accepting writes; let in-flight ones finish within `GRACE_SECONDS` of the first call.
 
         What is cut off is in the journal.
         """
@@ -130,7 +130,7 @@ class Writes:
             tool: What to do.
             arguments: With what.
             account: Whose write it is.
-            after: Runs callbacks once the client has the answer. Without it, whoever waits for the answer counts as told.
+            after: Runs callbacks once the client has the answer. Without it, the outcome counts as acknowledged when this returns.
 
         Raises:
             ToolError: As the write ended; `write_outcome` is the truth as far as it could be learnt.
@@ -203,7 +203,7 @@ class Writes:
                 )
             claim = await self._claim(write)
             if isinstance(claim, InFlightWrite):
-                lost = "This idempotency_key could not be written down, so it is not used up"
+                lost = "This idempotency_key could not be written down, so it does not count as used"
                 return await write.share(claim, lost if write.intent.idempotency_key else None)
             if isinstance(claim, Claimed):
                 success = await self._send(write, claim.id)
@@ -289,7 +289,7 @@ class Writes:
         return await reconcile(self._platform, tool, write.arguments, call, lost=lost, before=before)
 
     def _check_answer(self, write: InFlightWrite, success: Success) -> None:
-        """Refuse to believe an answer to a create that is not about its number.
+        """Check that the answer to a create is about its number.
 
         Raises:
             InvalidReply: It is about another one, or about none.
@@ -310,6 +310,6 @@ def _crashed(write: InFlightWrite) -> Internal:
 
 
 def _fingerprint(tool: Tool[Any], arguments: Arguments) -> str:
-    """Return what tells one write from another: the tool and its arguments, less secrets and the key itself."""
+    """Return what distinguishes one write from another: the tool and its arguments, less secrets and the key itself."""
     canonical = json.dumps([tool.name, arguments.fingerprinted()], sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""A write in flight in this process: who asks for the same meanwhile shares its outcome."""
+"""A write in flight in this process, whose outcome any caller that asks for the same can share."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class InFlightWrite:
     finished: anyio.Event = field(default_factory=anyio.Event)
     outcome: Success | ToolError | None = None
     entry_id: int | None = None
-    """The entry in the journal that the outcome tells of."""
+    """The entry in the journal that the outcome belongs to."""
     key: str | None = None
-    """The idempotency key that its outcome uses up: its own, or that of a write that joined it."""
+    """The idempotency key that its outcome uses up: its own, or that of a write that shares the outcome."""
 
     async def result(self) -> Success:
         """Return the outcome once there is one, or raise it."""

@@ -28,7 +28,7 @@ class Intent:
         credentials: Whose write it is. The journal keeps a keyed hash of them.
         operation: The tool.
         phone_number: None where the platform chooses it.
-        fingerprint: Tells one write from another: a hash of the operation and its arguments, less secrets.
+        fingerprint: Distinguishes one write from another: a hash of the operation and its arguments, less secrets.
         budget: Seconds from now after which nothing of it is sent any more.
         idempotency_key: As the caller gave it.
         creates: It creates or imports a number, so that doing it twice is not the same as doing it once: it claims its
@@ -71,7 +71,7 @@ class Entry:
         outcome: None until something was written down.
         code: Of the error, if there was one.
         chosen: The platform chooses the number.
-        acknowledged: Somebody was told how it ended.
+        acknowledged: A client has the answer of how it ended, or a person knows.
         age: Seconds since it was claimed, at least: measured without the wall clock.
         quiet: Seconds since anything of it can have been sent, at least.
     """
@@ -182,7 +182,7 @@ class Journal(Protocol):
         """
 
     async def acknowledge(self, id_: int, deadline: float) -> None:
-        """Write down that somebody was told how a write ended."""
+        """Write down that somebody knows how a write ended."""
 
     async def flush(self, deadline: float) -> None:
         """Write down what could not be written before."""

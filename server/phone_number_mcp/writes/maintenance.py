@@ -111,7 +111,7 @@ class Pruned:
 def prune(place: str, before: float) -> Pruned:
     """Remove old entries of which nothing depends any more, in one transaction. No write is refused or sent because of it.
 
-    Kept are entries that are open, entries that nobody was told of, keys within their `KEY_DAYS`, the last 24 hours (limits
+    Kept are entries that are open, entries that are not acknowledged, keys within their `KEY_DAYS`, the last 24 hours (limits
     count since midnight), and the newest entry: by it, servers that run know their journal again.
 
     Args:

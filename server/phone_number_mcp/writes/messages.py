@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from phone_number_mcp.writes.journal import Entry, JournalUnavailableError
 
 CANNOT_LIST = (
-    "Nothing was sent: the platform would choose the number, and without a list of those that are there already a lost "
-    "answer could never be settled. Name a phone_number (an area_code alone does not help), or ask the person who runs this "
+    "Nothing was sent: the platform would choose the number, and without a list of the existing ones a lost "
+    "answer could never be reconciled. Name a phone_number (an area_code alone does not help), or ask the person who runs this "
     "server to raise --timeout."
 )
-_LAST_RESORT = "If it stays unknown, whoever runs the server can settle it with `phone-number-mcp journal resolve`."
+_LAST_RESORT = "If it stays unknown, whoever runs the server can resolve it with `phone-number-mcp journal resolve`."
 
 
 def journal_unavailable(error: JournalUnavailableError) -> JournalUnavailable:
@@ -24,14 +24,14 @@ def journal_unavailable(error: JournalUnavailableError) -> JournalUnavailable:
 
 
 def in_progress(entry: Entry, detail: str | None = None) -> OutcomeUnknown:
-    """Return the error of a write that waited for the same one of another process for as long as it may."""
+    """Return the error of a write that waited in vain for the same write of another process."""
     what = entry.phone_number or "a number that the platform chooses"
     return OutcomeUnknown(
         f"A write to {what} is in progress in another process of this server. Nothing was sent by this call",
         detail=detail,
         retry_after_seconds=10,
         hint="Do not create it in another way. Wait for retry_after_seconds, then repeat this call: it sends nothing while "
-        "the other one is in progress, and tells how that ended.",
+        "the other one is in progress, and returns how that one ended.",
     )
 
 
@@ -44,7 +44,7 @@ def key_reused() -> InvalidArguments:
 
 
 def steps(number: str, key: str | None, wait: float) -> str:
-    """Return what to do about a create or an import of which nobody knows, from the first look to the last resort."""
+    """Return what to do about a create or an import with an unknown outcome, from the first look to the last resort."""
     again = "A repeat with the same idempotency_key" if key else "A repeat of this call"
     return (
         f"Do not repeat it yet. 1. Wait {duration(wait)}. 2. Call get_phone_number for {number}; if that fails, "
@@ -56,7 +56,7 @@ def steps(number: str, key: str | None, wait: float) -> str:
 
 
 def steps_without_number() -> str:
-    """Return what to do about a purchase of which nobody knows which number it came to, if any."""
+    """Return what to do about a purchase with an unknown outcome, where the platform chose the number."""
     return (
         "Do not repeat it yet. 1. Wait 60 s. 2. Call list_phone_numbers and look for a number that the user did not know "
         "of. 3. If there is one, it was bought: use it. 4. If there is none, ask the user whether to buy again. A repeat "
@@ -66,7 +66,7 @@ def steps_without_number() -> str:
 
 
 def steps_of_change(tool: Tool[Any], number: str) -> str:
-    """Return what to do about an update or a delete of which nobody knows."""
+    """Return what to do about an update or a delete with an unknown outcome."""
     end = (
         "3. If it is not there, it was deleted. If it is, ask the user before you delete it again."
         if tool.deletes

@@ -85,7 +85,7 @@ class Owners:
         self._fd, self.name = fd, name
 
     def alive(self, name: str) -> bool:
-        """Return whether an owner may be alive. False is a proof; what cannot be told counts as alive."""
+        """Return whether an owner may be alive. False is a proof; what cannot be known counts as alive."""
         if self._fd is not None and name == self.name:
             return True
         try:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from phone_number_mcp.upstream.call import Call
 
 LOOK_AGAIN_SECONDS = 1.0
-"""When to look a second time for a write that may still be on its way."""
-LANDED_SECONDS = 60.0
-"""After this long, a write that is not there will not come any more: no gateway waits longer."""
+"""Seconds before the second look for a write that may still take effect."""
+ARRIVAL_SECONDS = 60.0
+"""Seconds after which a write that is not visible will not take effect any more: no gateway waits longer."""
 FIRST_LOOK = 0.5
 """The share of the time for reading back in which the number itself must be read; the rest is for the list."""
 _FAILED = {500, 503, 200}
-"""Statuses with which the platform itself says that it failed. After any other, the write may still be on its way."""
+"""Statuses with which the platform itself says that it failed. After any other, the write may still take effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ async def reconcile(
         before: Of a purchase for which the platform chooses the number: the numbers that were there before.
 
     Raises:
-        ToolError: It surely took no effect (`not_applied`), is there but not as asked, or nobody knows.
+        ToolError: It took no effect (`not_applied`), the number exists but not as asked, or the outcome is unknown.
     """
     number: str | None = getattr(arguments, "phone_number", None)
     if number is None:
@@ -105,7 +105,7 @@ async def reconcile(
             raise lost.replace(outcome="not_applied")
         if not last_look:
             await call.sleep(LOOK_AGAIN_SECONDS)
-    raise unknown(tool, number, lost, "the change is not there, but may still be on its way", arguments)
+    raise unknown(tool, number, lost, "the change is not visible, but may still take effect", arguments)
 
 
 async def _reconcile_without_number(
@@ -136,7 +136,7 @@ async def _reconcile_without_number(
 
 
 def _likewise(lost: ToolError, error: ToolError) -> str:
-    """Return how the second of two failures is told after the first: what both have in common is said once."""
+    """Return how to describe the second of two failures after the first: what both have in common is said once."""
     same = type(error) is type(lost) and error.facts.get("http_status") == lost.facts.get("http_status")
     return "in the same way" if same else f"too: {error.message}"
 
@@ -147,7 +147,7 @@ def _failed(lost: ToolError) -> bool:
 
 
 def _judge(platform: Platform, tool: Tool[Any], arguments: Arguments, held: dict[str, Any], lost: ToolError) -> Success:
-    """Return the success that a number proves, or raise what it leaves open."""
+    """Return the success that a number proves; raise if it proves none."""
     number, asked = str(getattr(arguments, "phone_number", "")), arguments.asked()
     unseen = not_shown(arguments.sent(), asked, held)
     same = as_asked(asked, held, loosely_spelled=platform.loosely_spelled)
@@ -156,7 +156,7 @@ def _judge(platform: Platform, tool: Tool[Any], arguments: Arguments, held: dict
         return Success(held, reconciled=True, warning=warning if unseen else None)
     if tool.creates:
         raise AlreadyExists(
-            f"{number} is there, but not quite as asked, and the answer to this call was lost: {lost.message}",
+            f"{number} exists, but not quite as asked, and the answer to this call was lost: {lost.message}",
             existing=held,
             http_status=lost.facts.get("http_status"),
             outcome="unknown",
@@ -164,17 +164,17 @@ def _judge(platform: Platform, tool: Tool[Any], arguments: Arguments, held: dict
             "compare `existing` with what the user asked for, tell them what differs, and fix it with update_phone_number.",
         )
     raise unknown(
-        tool, number, lost, "what is there now is not wholly what was asked, or cannot be compared", arguments
+        tool, number, lost, "what the platform holds differs from what was asked, or cannot be compared", arguments
     )
 
 
 def unknown(tool: Tool[Any], number: str, lost: ToolError, why: str, arguments: Arguments) -> OutcomeUnknown:
-    """Return the error that says that nobody knows, and how to find out."""
+    """Return the error of an unknown outcome, with the steps to find it out."""
     key = getattr(arguments, "idempotency_key", None)
     return OutcomeUnknown(
         f"The outcome of the write to {number} is unknown: {lost.message}; {why}",
         detail=lost.facts.get("detail"),
         http_status=lost.facts.get("http_status"),
         request_id=lost.facts.get("request_id"),
-        hint=steps(number, key, LANDED_SECONDS) if tool.creates else steps_of_change(tool, number),
+        hint=steps(number, key, ARRIVAL_SECONDS) if tool.creates else steps_of_change(tool, number),
     )

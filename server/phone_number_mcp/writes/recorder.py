@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LAST_SECONDS = 0.1
-"""How long at the end to try to write down what was to be written down soon."""
-NOTE_SECONDS = 1.0
-"""How long to try to write down how a write ended, before the caller is answered; after that, it is tried in the background."""
+"""Seconds for which, at the end, writing down what is left is tried."""
+RECORD_SECONDS = 1.0
+"""Seconds for which writing down is tried before the caller is answered; after that, it is tried in the background."""
 
 
 class Recorder:
@@ -59,7 +59,7 @@ class Recorder:
                 await self._opened.close()
 
     async def _write_the_rest(self, journal: Journal) -> None:
-        """Write down at the end what was to be written down soon."""
+        """Write down what is left, as far as that is possible at once."""
         deadline = anyio.current_time() + LAST_SECONDS
         with suppress(JournalUnavailableError):
             for id_ in list(self._to_acknowledge):
@@ -78,7 +78,7 @@ class Recorder:
             code: Of the error, if there was one.
             phone_number: What the platform chose, if it did.
         """
-        deadline = min(anyio.current_time() + NOTE_SECONDS, until)
+        deadline = min(anyio.current_time() + RECORD_SECONDS, until)
         with anyio.CancelScope(shield=True):
             try:
                 await self.journal.end(id_, outcome, deadline, code=code, phone_number=phone_number)
@@ -91,7 +91,7 @@ class Recorder:
 
         Args:
             id_: Of the entry; None if there is none.
-            after: Runs callbacks once the client has the answer. Without it, whoever waits for the answer counts as told.
+            after: Runs callbacks once the client has the answer. Without it, it has the answer now.
         """
         if id_ is None:
             return
@@ -107,9 +107,9 @@ class Recorder:
 
     async def _acknowledge_now(self, id_: int) -> None:
         try:
-            await self.journal.acknowledge(id_, anyio.current_time() + NOTE_SECONDS)
+            await self.journal.acknowledge(id_, anyio.current_time() + RECORD_SECONDS)
         except JournalUnavailableError as error:
-            log.warning("That a client was told of a write could not be written down yet: %s", error)
+            log.warning("The acknowledgement of a write could not be written down yet: %s", error)
             self.flush_soon()
         self._to_acknowledge.discard(id_)
 
@@ -123,9 +123,9 @@ class Recorder:
         try:
             while True:
                 try:
-                    await self.journal.flush(anyio.current_time() + NOTE_SECONDS)
+                    await self.journal.flush(anyio.current_time() + RECORD_SECONDS)
                 except JournalUnavailableError:
-                    await anyio.sleep(NOTE_SECONDS)
+                    await anyio.sleep(RECORD_SECONDS)
                 else:
                     return
         finally:

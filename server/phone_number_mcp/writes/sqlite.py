@@ -280,7 +280,7 @@ class SqliteJournal:
             return not (path.exists() and path.stat().st_size) and not key_path(path).exists()
         except JournalUnavailableError:  # there is no such place
             return True
-        except OSError as error:  # it cannot be told; a folder that is a file holds none
+        except OSError as error:  # it cannot be known; a folder that is a file holds none
             return error.errno == errno.ENOTDIR
 
     def _check_the_same(self, database: Database) -> None:
