@@ -37,7 +37,7 @@ class Result(Data):
 
 
 async def _echo(_call: Call, arguments: Everything) -> Success:
-    return Success(arguments.sent())
+    return Success(arguments.body())
 
 
 TOOL = Tool(name="everything", title="Everything", description="All.", arguments=Everything, data=Result, handler=_echo)

@@ -50,7 +50,7 @@ LISTS_TTL_MS = 300_000
 RESOURCE = "phone-number://"
 """Before a phone number, the URI of a resource."""
 MAX_FAULTS = 3
-"""Of malformed parameters, those that are told."""
+"""How many malformed parameters an error names."""
 READER = "get_phone_number"
 """The tool that reads one."""
 
@@ -119,7 +119,7 @@ def build(settings: Settings, api: Api, writes: Writes, sanitize: Sanitizer) -> 
 
 
 def _guarded(handler: Callable[[Context, P], Awaitable[T]]) -> Callable[[Context, P], Awaitable[T]]:
-    """Return a handler whose crash is answered, but not told: the SDK would show the client the exception's text."""
+    """Return a handler whose crash is answered without its text: the SDK would show the client the exception's text."""
 
     async def guarded(ctx: Context, params: P) -> T:
         try:

@@ -222,7 +222,7 @@ def _add_journal(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Add what the server can be told, over whatever transport."""
+    """Add the server's options, for any transport."""
     add = partial(parser.add_argument, default=default)
     add("--platform", metavar="NAME", help=f"the voice-AI platform: {_platforms()}")
     add("--sandbox", action="store_const", const="true", help="a simulated platform: nothing is real")

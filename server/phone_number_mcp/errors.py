@@ -14,7 +14,7 @@ ToolError
 ├── Unreachable           unreachable         no connection, or one that broke
 ├── TimedOut              timeout             no answer in time
 ├── InvalidReply          invalid_reply       not the documented shape
-├── OutcomeUnknown        outcome_unknown     a write whose answer was lost, and reading back did not settle it
+├── OutcomeUnknown        outcome_unknown     a write whose answer was lost, and reading back did not resolve it
 ├── Declined              declined            the user said no, or could not be asked
 ├── LimitReached          limit_reached       --max-creates is reached
 ├── JournalUnavailable    journal_unavailable the journal cannot be written, so nothing was sent
@@ -107,7 +107,7 @@ class ToolError(Exception):
         return self.facts.get("outcome") or self.outcome
 
     def failure(self, *, platform: str, operation: str, write: bool) -> Failure:
-        """Return what the agent reads: this error, told of one operation on one platform."""
+        """Return what the agent reads: this error, of one operation on one platform."""
         outcome = self.write_outcome if write else None
         facts: dict[str, Any] = {
             **self.facts,
@@ -250,10 +250,10 @@ class InvalidReply(ToolError):
 
 
 class OutcomeUnknown(ToolError):
-    """A write whose answer was lost, and that reading back did not settle."""
+    """A write whose answer was lost, and that reading back did not resolve."""
 
     code = "outcome_unknown"
-    when = "A write whose answer was lost, and reading back did not settle it: it may or may not have taken effect."
+    when = "A write whose answer was lost, and reading back did not resolve it: it may or may not have taken effect."
     hint = "Do not repeat the call yet: it may have taken effect."
     outcome = "unknown"
 
@@ -309,7 +309,7 @@ def duration(seconds: float) -> str:
 
 
 _WHOLE_SECONDS = 10
-"""From here on, a duration is told in whole seconds."""
+"""From here on, a duration is shown in whole seconds."""
 
 CRASHES = (Exception, SystemExit, KeyboardInterrupt)
 """What ends one call, never the process: a `sys.exit` deep in a library is a bug like any other."""

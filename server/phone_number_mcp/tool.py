@@ -87,30 +87,30 @@ class Arguments(BaseModel):
                 return value
         return value
 
-    not_sent: ClassVar[frozenset[str]] = frozenset()
+    local_fields: ClassVar[frozenset[str]] = frozenset()
     """Arguments that are for this server, or stand in the path."""
 
-    def sent(self) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """Return the body of the request: what the caller gave, and only that; the platform owns its defaults.
 
         Its names are the platform's: a field whose name differs there has a `serialization_alias`.
         """
-        given = self.model_dump(exclude_unset=True, exclude=set(self.not_sent), by_alias=True)
+        given = self.model_dump(exclude_unset=True, exclude=set(self.local_fields), by_alias=True)
         return {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()
         }
 
-    def asked(self) -> dict[str, Any]:
+    def comparable(self) -> dict[str, Any]:
         """Return what can be compared with what the platform holds: what is sent, less secrets."""
         secret = {self.upstream_name(name) for name, value in self if isinstance(value, SecretStr)}
-        return {name: value for name, value in self.sent().items() if name not in secret}
+        return {name: value for name, value in self.body().items() if name not in secret}
 
     @classmethod
     def upstream_name(cls, field: str) -> str:
         """Return the platform's name of an argument."""
         return cls.model_fields[field].serialization_alias or field
 
-    def fingerprinted(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Return what tells one call from another: what the caller gave, less secrets and `idempotency_key`."""
         given = self.model_dump(exclude_unset=True, exclude={"idempotency_key"})
         return {name: value for name, value in given.items() if not isinstance(value, SecretStr)}

@@ -115,14 +115,14 @@ async def get(call: Call, arguments: GetNumber) -> Success:
 
 
 async def create(call: Call, arguments: CreateNumber) -> Success:
-    write = call.write("POST", "/lines", arguments.sent())
+    write = call.write("POST", "/lines", arguments.body())
     number = arguments.phone_number
     return Success(await creating(write, number, lambda: fetch_number(call, number), number_in))
 
 
 async def update(call: Call, arguments: UpdateNumber) -> Success:
     number = await fetch_number(call, arguments.phone_number)
-    return Success(await call.write("PATCH", f"/lines/{number['id']}", arguments.sent()))
+    return Success(await call.write("PATCH", f"/lines/{number['id']}", arguments.body()))
 
 
 async def delete(call: Call, arguments: DeleteNumber) -> Success:

@@ -67,7 +67,7 @@ class Page(Arguments):
 
     def query(self) -> dict[str, Any]:
         """Return the query of the request; the size of a page is always said."""
-        return {"limit": self.limit} | self.sent()
+        return {"limit": self.limit} | self.body()
 
 
 IdempotencyKey = Annotated[str | None, AfterValidator(_short), Field(description="Same key: sent only once")]
@@ -76,7 +76,7 @@ IdempotencyKey = Annotated[str | None, AfterValidator(_short), Field(description
 class CreateArguments(Arguments):
     """Arguments of what creates or imports a number; a subclass has `idempotency_key`, as its last."""
 
-    not_sent: ClassVar[frozenset[str]] = frozenset({"idempotency_key"})
+    local_fields: ClassVar[frozenset[str]] = frozenset({"idempotency_key"})
 
 
 class UpdateArguments(Arguments):
@@ -86,14 +86,14 @@ class UpdateArguments(Arguments):
     A subclass says which fields those are.
     """
 
-    not_sent: ClassVar[frozenset[str]] = frozenset({"phone_number", "clear_fields"})
+    local_fields: ClassVar[frozenset[str]] = frozenset({"phone_number", "clear_fields"})
 
     phone_number: str
     clear_fields: list[Any] | None = None
 
-    def sent(self) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """Return the body of the request: what is given, and null for what is to be cleared."""
-        return super().sent() | dict.fromkeys(map(self.upstream_name, self.clear_fields or ()))
+        return super().body() | dict.fromkeys(map(self.upstream_name, self.clear_fields or ()))
 
     @model_validator(mode="after")
     def _changes_something_and_each_thing_once(self) -> Self:

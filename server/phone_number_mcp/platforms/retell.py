@@ -316,7 +316,7 @@ async def get_phone_number(call: Call, arguments: GetPhoneNumber) -> Success:
 async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Success:
     """POST /create-phone-number. Without a number it buys any, and a repeat would buy another."""
     number = arguments.phone_number
-    write = call.write("POST", "/create-phone-number", arguments.sent())
+    write = call.write("POST", "/create-phone-number", arguments.body())
     return Success(
         await (write if number is None else creating(write, number, lambda: fetch_number(call, number), number_in))
     )
@@ -324,7 +324,7 @@ async def create_phone_number(call: Call, arguments: CreatePhoneNumber) -> Succe
 
 async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Success:
     """POST /import-phone-number."""
-    write = call.write("POST", "/import-phone-number", arguments.sent())
+    write = call.write("POST", "/import-phone-number", arguments.body())
     return Success(
         await creating(write, arguments.phone_number, lambda: fetch_number(call, arguments.phone_number), number_in)
     )
@@ -332,7 +332,7 @@ async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Succe
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
     """PATCH /update-phone-number/{phone_number}."""
-    path, sent = f"/update-phone-number/{quote(arguments.phone_number, safe='')}", arguments.sent()
+    path, sent = f"/update-phone-number/{quote(arguments.phone_number, safe='')}", arguments.body()
     return Success(await updating(call.write("PATCH", path, sent), sent))
 
 

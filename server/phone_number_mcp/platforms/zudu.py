@@ -286,7 +286,7 @@ async def import_phone_number(call: Call, arguments: ImportPhoneNumber) -> Succe
 
 
 async def _add(call: Call, path: str, arguments: CreatePhoneNumber | ImportPhoneNumber) -> Success:
-    write = call.write("POST", path, arguments.sent())
+    write = call.write("POST", path, arguments.body())
     return Success(
         await creating(write, arguments.phone_number, lambda: fetch_number(call, arguments.phone_number), number_in)
     )
@@ -294,7 +294,7 @@ async def _add(call: Call, path: str, arguments: CreatePhoneNumber | ImportPhone
 
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
     """PATCH /api/phone-numbers/{phone-number}."""
-    sent = arguments.sent()
+    sent = arguments.body()
     return Success(await updating(call.write("PATCH", _path(arguments.phone_number), sent), sent))
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PATH = "/mcp"
 LAST_SECONDS = 1
-"""How long requests may go on once the process is told to end, and the writes have settled."""
+"""Seconds that requests may take after the writes have been drained, at shutdown."""
 MAX_CONNECTIONS = 10_000
 """Open at once, also where the system's limit on descriptors would allow more."""
 MIN_CONNECTIONS = 8
@@ -173,7 +173,7 @@ def _limited(limit: int) -> type[asyncio.Protocol]:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to whoever runs it: the writes have to settle first."""
+    """A server that leaves the signals to the process: the writes are drained first."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

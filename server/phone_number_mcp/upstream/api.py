@@ -78,7 +78,7 @@ class Api:
 
         Args:
             account: Whose call it is.
-            progress: Is told before each further try.
+            progress: Called before each further try.
             shutdown: Once it has begun, no write is sent, and nothing is tried again.
         """
         now = anyio.current_time()

@@ -259,7 +259,7 @@ class EarlierWrite:
         )
 
     def _as_asked(self, held: dict[str, Any]) -> bool:
-        return as_asked(self._write.arguments.asked(), held, loosely_spelled=self._platform.loosely_spelled)
+        return as_asked(self._write.arguments.comparable(), held, loosely_spelled=self._platform.loosely_spelled)
 
     async def _held(self, phone_number: str | None) -> dict[str, Any]:
         """Return what the platform holds of a number that is known to exist, as far as it can be read."""

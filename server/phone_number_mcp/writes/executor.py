@@ -311,5 +311,5 @@ def _crashed(write: InFlightWrite) -> Internal:
 
 def _fingerprint(tool: Tool[Any], arguments: Arguments) -> str:
     """Return what distinguishes one write from another: the tool and its arguments, less secrets and the key itself."""
-    canonical = json.dumps([tool.name, arguments.fingerprinted()], sort_keys=True, default=str)
+    canonical = json.dumps([tool.name, arguments.identity()], sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -148,8 +148,8 @@ def _failed(lost: ToolError) -> bool:
 
 def _judge(platform: Platform, tool: Tool[Any], arguments: Arguments, held: dict[str, Any], lost: ToolError) -> Success:
     """Return the success that a number proves; raise if it proves none."""
-    number, asked = str(getattr(arguments, "phone_number", "")), arguments.asked()
-    unseen = not_shown(arguments.sent(), asked, held)
+    number, asked = str(getattr(arguments, "phone_number", "")), arguments.comparable()
+    unseen = not_shown(arguments.body(), asked, held)
     same = as_asked(asked, held, loosely_spelled=platform.loosely_spelled)
     if same and (tool.creates or not unseen):
         warning = f"The platform does not show {', '.join(unseen)}, so that could not be checked"
