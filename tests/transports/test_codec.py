@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
         pytest.param(json.dumps(request(7)).encode("utf-16"), -32700, id="UTF-16"),
         pytest.param(b"\x00" * 100, -32700, id="NUL"),
         pytest.param(b"[" * 40_000, -32700, id="nested"),
+        pytest.param(b"[" * 65 + b"]" * 65, -32700, id="nested and closed"),
         pytest.param(b'{"jsonrpc": "2.0", "id": 7, "method": "ping"} {}', -32700, id="two in a line"),
         pytest.param(b"[]", -32600, id="empty batch"),
         pytest.param(json.dumps([request(7), request(8)]).encode(), -32600, id="batch"),

@@ -18,6 +18,8 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 """Size of one message. A tool call takes about 300 bytes."""
 MAX_PARTS = 50_000
 """Opening brackets, opening braces and commas in one message. Parsed, 4 MB of `[],` take 200 MB of memory."""
+MAX_DEPTH = 64
+"""Levels of nesting of one message. A tool call has four, its longest argument two more."""
 
 RequestId: TypeAlias = str | int
 
@@ -56,6 +58,8 @@ def parse(line: bytes) -> types.JSONRPCMessage:
     """
     if sum(map(line.count, (b"[", b"{", b","))) > MAX_PARTS:
         raise invalid_request(f"a message may have {MAX_PARTS:,} parts at most")
+    if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _depth(line) > MAX_DEPTH:
+        raise RefusedError(types.PARSE_ERROR, "Parse error: nested too deeply")
     try:
         value = _DECODER.decode(line.decode())
         if _ESCAPED_SURROGATE.search(line):
@@ -66,11 +70,20 @@ def parse(line: bytes) -> types.JSONRPCMessage:
         raise RefusedError(types.PARSE_ERROR, f"Parse error: {error.msg}, at character {error.pos}") from None
     except _AmbiguousError as error:
         raise RefusedError(error.code, str(error), **_find_id(line)) from None
-    except RecursionError:
-        raise RefusedError(types.PARSE_ERROR, "Parse error: nested too deeply") from None
     except ValueError:  # https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation
         raise RefusedError(types.PARSE_ERROR, "Parse error: a number has too many digits", **_find_id(line)) from None
     return _validated(value)
+
+
+def _depth(line: bytes) -> int:
+    """Return how deeply a line is nested. Python 3.14 decodes any depth, older ones raise RecursionError at a depth of their own."""
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(line):
+        depth += 1 if bracket[1] in {b"[", b"{"} else -1
+        if depth < 0:  # the end, or no JSON: the decoder says where
+            break
+        deepest = max(deepest, depth)
+    return deepest
 
 
 class _AmbiguousError(Exception):
@@ -95,6 +108,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise _AmbiguousError(types.PARSE_ERROR, f"Parse error: {name} is not JSON")
 
 
+_BRACKET = re.compile(rb'(?:[^\[\]{}"]++|"(?:[^"\\]++|\\.)*+"?)*+([\[\]{}]|\Z)', re.DOTALL)
+"""The next bracket that is in no text, or the end. It always matches, without going back: a line costs no more than its length."""
 _DECODER = json.JSONDecoder(object_pairs_hook=_with_unique_keys, parse_constant=_refuse_constant)
 _MAX_ID_DIGITS = 40
 """Longer integers are not converted when an id is searched for: above some thousand digits, `int` fails."""
