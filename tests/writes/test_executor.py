@@ -258,7 +258,7 @@ async def test_a_number_that_is_gone_since_is_said_to_be(connect: Connect, platf
         platform.numbers.clear()
         failure = content(await client.call_tool("create_phone_number", wish))["error"]
     assert (failure["code"], failure["outcome"]) == ("not_found", "applied")
-    assert "gone since" in failure["detail"]
+    assert "does not exist any more" in failure["detail"]
     assert platform.posts == 1
 
 
