@@ -77,7 +77,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ),
         ("The agents that calls can be routed to.", "list_agents", {"limit": 2}),
         (
-            "A write whose answer is lost: settled by reading back.",
+            "A write whose answer is lost: reconciled by reading back.",
             "create_phone_number",
             {"phone_number": "+14155550154"},
         ),

@@ -67,8 +67,8 @@ def error_codes() -> str:
     rows = []
     for error in _errors():
         again = "yes, later" if error.retryable else "no"
-        settled = error.retryable and error.outcome == "unknown"
-        write = "`not_applied`; else it is settled, or becomes `outcome_unknown`" if settled else f"`{error.outcome}`"
+        reconciled = error.retryable and error.outcome == "unknown"
+        write = "`not_applied`; else it is reconciled, or becomes `outcome_unknown`" if reconciled else f"`{error.outcome}`"
         rows.append((f"`{error.code}`", error.when, again, write))
     return _table("code | when | ask again? (a write only if `retryable`) | for a write, `outcome`", rows)
 
