@@ -68,7 +68,9 @@ def error_codes() -> str:
     for error in _errors():
         again = "yes, later" if error.retryable else "no"
         reconciled = error.retryable and error.outcome == "unknown"
-        write = "`not_applied`; else it is reconciled, or becomes `outcome_unknown`" if reconciled else f"`{error.outcome}`"
+        write = (
+            "`not_applied`; else it is reconciled, or becomes `outcome_unknown`" if reconciled else f"`{error.outcome}`"
+        )
         rows.append((f"`{error.code}`", error.when, again, write))
     return _table("code | when | ask again? (a write only if `retryable`) | for a write, `outcome`", rows)
 

@@ -1,4 +1,4 @@
-"""The MCP server: it lists what there is, calls a tool, and is the one place where a failure becomes a tool error."""
+"""The MCP server: it lists tools, resources and prompts, calls tools, and is the one place where a failure becomes a tool error."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ MAX_TEXT = 10_000
 MAX_ERROR_TEXT = 1_000
 """Characters of one text in an error."""
 FIXED = {"code", "retryable", "retry_after_seconds", "outcome", "http_status", "platform", "operation"}
-"""Fields of an error that hold no text from outside, and that an agent acts on, even if a secret looks the same."""
+"""Fields of an error that are never redacted: they hold no text from outside, and an agent acts on them."""
 LISTS_TTL_MS = 300_000
-"""How long a client may keep a list: it changes only with the server's options, when the server is started anew."""
+"""How long a client may cache a list: it changes only with the server's options, and so with a restart."""
 RESOURCE = "phone-number://"
-"""Before a phone number, the URI of a resource."""
+"""The URI of a resource, before the phone number."""
 MAX_FAULTS = 3
 """How many malformed parameters an error names."""
 READER = "get_phone_number"
@@ -149,10 +149,10 @@ async def _explained(ctx: Context, call_next: CallNext) -> HandlerResult:
 
 @dataclass
 class _Progress:
-    """How far a call has come."""
+    """How far a call got."""
 
     handed_over: bool = False
-    """To whoever carries out writes: before that, nothing was sent."""
+    """The write was passed to `Writes`: before that, nothing was sent."""
 
 
 class _App:
@@ -170,7 +170,7 @@ class _App:
         self._reads = {name: tool for name, tool in self._tools.items() if tool.read_only}
 
     def _obstacle(self, ctx: Context) -> Obstacle | None:
-        """Return why a client is not offered what writes; None if it is."""
+        """Return why a client is not offered the tools that write; None if it is."""
         if self._settings.options.confirm != "always":
             return None
         capabilities = ctx.session.client_capabilities
@@ -188,7 +188,7 @@ class _App:
         return {prompt.name: prompt for prompt in self._platform.prompts if offered.keys() >= {*prompt.uses}}
 
     async def introduce(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Handle a request; the server's instructions say so if this client is not offered what writes, and why."""
+        """Handle a request; if this client is not offered the tools that write, the server's instructions say why."""
         result = await call_next(ctx)
         if ctx.method in {"initialize", "server/discover"} and isinstance(result, dict):
             found = self._obstacle(ctx)
@@ -301,7 +301,7 @@ class _App:
 
     @cached_property
     def _documented(self) -> frozenset[str]:
-        """The names of fields that are no secret, whatever the secrets are."""
+        """The names of documented fields: they are not redacted, even if a secret has the same text."""
         models = [model for tool in self._platform.tools for model in (tool.arguments, tool.data)]
         return frozenset[str]().union(*map(field_names, (Failure, *models)))
 

@@ -24,7 +24,7 @@ USAGE_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0 all well, 1 it did not hold, 2 it was asked or configured wrongly."""
+    """Run the command; return its exit status: 0 success, 1 failure, 2 a wrong command line or configuration."""
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
         return _COMMANDS[arguments.command](arguments)
@@ -100,7 +100,7 @@ def _refuse(faults: Sequence[str]) -> int:
 
 
 def _open_standard_streams() -> None:
-    """See that descriptors 0 to 2 are taken: whatever is opened next would be taken for stdin, stdout or stderr."""
+    """Make sure that descriptors 0 to 2 are open: the next file to be opened must not become stdin, stdout or stderr."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # stderr
         pass
     os.close(fd)

@@ -60,7 +60,7 @@ def given(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints never repeat a value: people do put keys on command lines."""
+    """A parser whose errors never repeat a value: people do put keys on command lines."""
 
     commands: Sequence[str] = ()
     """Those that it has."""

@@ -1,4 +1,4 @@
-"""Consent: with `--confirm always`, the person says yes before a write goes out. A model's own argument never stands for it.
+"""Consent: with `--confirm always`, a person says yes before a write is sent. No argument of a model counts as a yes.
 
 Up to 2025-11-25 the server asks the client (`elicitation/create`) and waits; in 2026-07-28 it answers the call with the
 question (`InputRequiredResult`), and the client calls again with what the person said.
@@ -169,7 +169,7 @@ class Consent:
         return "(secret, not shown)" if isinstance(value, SecretStr) else self._sanitize.redact(visible(value))
 
     def _digest(self, tool: Tool[Any], arguments: Arguments) -> bytes:
-        """Return what stands for a call: the tool and every argument that the caller gave, secrets included."""
+        """Return the digest of a call: of the tool and every argument that the caller gave, secrets included."""
         given = arguments.model_dump(exclude_unset=True)
         plain = {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()

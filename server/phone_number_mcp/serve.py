@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from phone_number_mcp.writes.journal import Journal
 
 AFTER_THE_START = 1.0
-"""Seconds until what the first call needs is made ready, if nobody asks for the tools before: the start itself comes first."""
+"""Seconds after the start until the first call is prepared (imports, a connection), unless a client lists the tools before."""
 
 
 class Transport(Protocol):
@@ -54,7 +54,7 @@ class Transport(Protocol):
 
 
 def serve(settings: Settings, transport: Transport) -> int:
-    """Serve clients until they have gone or a signal comes. The process ends in here: no caller's cleaning up is run.
+    """Serve clients until they have gone or a signal comes. The process ends here: no code of the caller runs afterwards.
 
     Args:
         settings: What to serve.
@@ -113,7 +113,7 @@ def serve(settings: Settings, transport: Transport) -> int:
 
 @contextmanager
 def _received_signals() -> Iterator[AsyncIterator[int]]:
-    """Receive the signals that end the server, until the end: the second must not do what the first could not."""
+    """Receive the signals that end the server, until it ends: a second signal must not cut short what the first one started."""
 
     async def none() -> AsyncIterator[int]:
         await anyio.sleep_forever()

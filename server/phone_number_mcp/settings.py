@@ -163,7 +163,7 @@ def loopback(host: str) -> IPv4Address | IPv6Address:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that the server needs to know of the outside.
+    """What the server is configured with.
 
     Args:
         options: As given, or their defaults.
@@ -275,7 +275,7 @@ def examine(
 def _chosen(
     model: type[M], options: Mapping[str, str], environ: Mapping[str, str], faults: list[str]
 ) -> tuple[M, dict[str, str], set[int | str]]:
-    """Return the options of a model, the defaults in place of those at fault; what set each: an option, a variable; and those at fault."""
+    """Return the options of a model with defaults for the wrong ones, the source of each, and the names of the wrong ones."""
     given = {name: value for name in model.model_fields if (value := _get(environ, variable(name))) is not None}
     sources = {name: variable(name) for name in given} | {name: "--" + name.replace("_", "-") for name in options}
     try:
@@ -296,7 +296,7 @@ def _get(environ: Mapping[str, str], name: str) -> str | None:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Name variables that look like settings and are none: a guard with a typo in its name would guard nothing."""
+    """Return a fault for each variable that looks like a setting and is none: a restriction with a typo would restrict nothing."""
     known = {name.upper(): variable(name) for name in (*Options.model_fields, *HttpOptions.model_fields)}
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known.values())
     if not unknown:

@@ -88,7 +88,7 @@ class Arguments(BaseModel):
         return value
 
     local_fields: ClassVar[frozenset[str]] = frozenset()
-    """Arguments that are for this server, or stand in the path."""
+    """Arguments that are not in the body: they are for this server, or part of the path."""
 
     def body(self) -> dict[str, Any]:
         """Return the body of the request: what the caller gave, and only that; the platform owns its defaults.
@@ -111,7 +111,7 @@ class Arguments(BaseModel):
         return cls.model_fields[field].serialization_alias or field
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells one call from another: what the caller gave, less secrets and `idempotency_key`."""
+        """Return what makes two calls the same: what the caller gave, less secrets and `idempotency_key`."""
         given = self.model_dump(exclude_unset=True, exclude={"idempotency_key"})
         return {name: value for name, value in given.items() if not isinstance(value, SecretStr)}
 
@@ -136,7 +136,7 @@ def _types(annotation: Any) -> set[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """What a call came to.
+    """The result of a call.
 
     Args:
         data: What the platform returned, whole, in its own field names.
@@ -254,7 +254,7 @@ class Tool(Generic[A]):
 
     @property
     def deletes(self) -> bool:
-        """It takes something away for good."""
+        """It removes something for good."""
         return self.effect == "deletes"
 
     def read(self, arguments: Mapping[str, Any], offered: Mapping[str, Tool[Any]] | None = None) -> A:

@@ -1,4 +1,4 @@
-"""The connections to one origin: kept, bounded in number, and honest about whether anything was sent.
+"""A pool of connections to one origin: kept alive, bounded in number, and precise about whether a byte was sent.
 
 An httpx transport on httpcore's HTTP/1.1 and asyncio's streams. httpx's own pool serves any number of origins, searches all
 its requests whenever one comes or goes, and does not tell whether a request that failed had begun to leave.
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     Connect = Callable[..., Awaitable[tuple[asyncio.Transport, asyncio.BaseProtocol]]]
 
 MAX_CONNECTIONS = 64
-"""At once; further requests wait for one of them."""
+"""Open connections; further requests wait for one of them."""
 IDLE_SECONDS = 30.0
-"""How long an unused connection is kept. Common gateways close theirs after 60 seconds, and a request that crosses with
-that is a request of which nobody knows what became."""
+"""Seconds that an idle connection is kept. Common gateways close theirs after 60 s, and a request racing that close has an
+unknown outcome."""
 
 _ERRORS = (httpcore.NetworkError, httpcore.ProtocolError)
 
@@ -40,7 +40,7 @@ class Connections(httpx.AsyncBaseTransport):
 
     Args:
         base_url: Of which the origin is taken.
-        idle_seconds: How long an unused connection is kept.
+        idle_seconds: How long an idle connection is kept.
         connect: Opens a connection, as the event loop's `create_connection` does.
     """
 
@@ -77,7 +77,7 @@ class Connections(httpx.AsyncBaseTransport):
             except (httpcore.NetworkError, httpcore.RemoteProtocolError):
                 if connection.wrote or not connection.kept:
                     raise
-                # The peer had hung up, and nothing had left: a new connection is as good as the first would have been.
+                # The peer had closed the connection, and no byte was sent: the request may be sent on a new one.
                 connection = await self._new()
                 response = await connection.handle(outgoing, sent)
         except BaseException as error:
@@ -89,7 +89,7 @@ class Connections(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.headers, stream=body)
 
     async def open(self) -> None:
-        """Open a connection for the first request to come, unless there is one.
+        """Open a connection for the next request, unless there is one.
 
         Raises:
             httpx.TransportError: That is not possible.
@@ -105,7 +105,7 @@ class Connections(httpx.AsyncBaseTransport):
             self._idle.append(connection)
 
     def close_unused(self) -> None:
-        """Close the connections that nobody used for a while."""
+        """Close the connections that have been idle for too long."""
         for connection in list(self._idle):
             if not connection.usable(self._idle_seconds):
                 self._idle.remove(connection)
@@ -151,7 +151,7 @@ class Connections(httpx.AsyncBaseTransport):
 
 
 class _Reader(asyncio.StreamReader):
-    """A stream that knows whether something has come that nobody has read: asyncio reads ahead."""
+    """A stream that counts the bytes that were received and not read yet: asyncio reads ahead."""
 
     unread = 0
 
@@ -166,9 +166,9 @@ class _Reader(asyncio.StreamReader):
 
 
 class _Connection(httpcore.AsyncNetworkStream):
-    """One connection: httpcore's HTTP, and the stream under it that knows whether anything was written.
+    """One connection: httpcore's HTTP, over a stream that records whether anything was written.
 
-    httpcore's own streams do the same with a time-out of their own for each read and write; here, the caller has one for all.
+    httpcore's own streams have a time-out for each read and write; here, the caller has one deadline for the exchange.
     """
 
     def __init__(self, origin: httpcore.Origin, reader: _Reader, writer: asyncio.StreamWriter) -> None:
@@ -180,16 +180,16 @@ class _Connection(httpcore.AsyncNetworkStream):
         self.kept = False
         """It has answered a request before, or was opened ahead of one."""
         self.wrote = False
-        """A byte of the request under way may have left."""
+        """A byte of the current request may have been sent."""
 
     def usable(self, idle_seconds: float) -> bool:
-        """Whether it is fresh enough, the peer has not closed it, and nothing has come that would be taken for an answer."""
+        """Return whether it may carry another request: not idle for too long, not closed by the peer, no unread bytes."""
         if time.monotonic() - self.used_at >= idle_seconds or self._writer.is_closing() or self._reader.unread:
             return False
-        # httpcore keeps what came behind an answer for the next one, and has no public word for it.
+        # httpcore keeps bytes that follow a response for the next one, and has no public attribute for them.
         if self.http._h11_state.trailing_data[0]:  # noqa: SLF001
             return False
-        # Still in the system's buffer: more, or the end, at which a socket stays readable.
+        # A readable socket has unread bytes in the system's buffer, or was closed by the peer.
         return not _readable(self._writer.get_extra_info("socket"))
 
     async def handle(self, request: httpcore.Request, sent: Callable[[], None]) -> httpcore.Response:
@@ -217,12 +217,12 @@ class _Connection(httpcore.AsyncNetworkStream):
         self.close()
 
     def close(self) -> None:
-        # At once: a peer that does not answer the end of TLS would be waited for.
+        # Without the closing handshake of TLS: a peer that does not answer it would be waited for.
         self._writer.transport.abort()
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of an answer; closing it frees the connection."""
+    """The body of a response; closing it frees the connection."""
 
     def __init__(self, response: httpcore.Response, release: Callable[[], None]) -> None:
         self._response = response
@@ -253,6 +253,6 @@ def _readable(connection: socket) -> bool:
 
 
 def _as_httpx(error: Exception) -> Exception:
-    """Return what httpx's users expect of a transport: the exceptions have the same names in both packages."""
+    """Return httpx's exception for one of httpcore: they have the same names in both packages."""
     mapped: Exception = getattr(httpx, type(error).__name__)(str(error))
     return mapped
