@@ -441,6 +441,8 @@ def test_the_published_client_can_do_all_its_phone_number_calls_on_our_sandbox(c
 
 def test_the_published_client_is_refused_as_the_platform_refuses(client: Retell) -> None:
     with pytest.raises(retell.BadRequestError):
-        client.phone_number.create(inbound_agents=[{"agent_id": "a", "weight": 0.3}])
+        client.phone_number.create(inbound_agents=[{"agent_id": "agent_reception", "weight": 0.3}])
+    with pytest.raises(retell.UnprocessableEntityError):
+        client.phone_number.create(inbound_agents=[{"agent_id": "agent_unknown", "weight": 1}])
     with pytest.raises(retell.AuthenticationError):
         client.copy(api_key="key_invalid").phone_number.list()

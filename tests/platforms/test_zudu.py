@@ -243,7 +243,8 @@ async def test_all_the_exchanges_of_one_call_share_its_time(upstream: Upstream) 
         ({"inbound_webhook_url": "https://user:pw@example.com"}, "inbound_webhook_url", "web address"),
         ({"nickname": ["a"]}, "nickname", "valid string"),
         ({"nick_name": "a"}, "nick_name", "did you mean nickname?"),
-        ({"number": "+14155550100"}, "number", "did you mean phone_number?"),
+        ({"phonenumber": "+14155550100"}, "phonenumber", "did you mean phone_number?"),
+        ({"number": "+14155550100"}, "number", "the arguments are phone_number, area_code"),
         ({"zzz": 1}, "zzz", "the arguments are phone_number, area_code"),
     ],
 )
