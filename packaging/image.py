@@ -79,7 +79,7 @@ class _Image:
     def check(self) -> None:
         """See that the image has what it should, and that its server starts as its user."""
         environment = self._root / "opt/phone-number-mcp"
-        assert self._stages == 2, "one stage builds, the other is the image"  # two
+        assert self._stages == 2, "one stage builds, the other is the image"
         assert min(self._user) > 0, "the server must not run as root"
         assert self._labels["io.modelcontextprotocol.server.name"] == REGISTRY_NAME
         assert self._labels["org.opencontainers.image.source"] == project()["urls"]["Homepage"]

@@ -101,7 +101,7 @@ def _refuse(faults: Sequence[str]) -> int:
 
 def _open_standard_streams() -> None:
     """Make sure that descriptors 0 to 2 are open: the next file to be opened must not become stdin, stdout or stderr."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # stderr
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # the descriptor of stderr
         pass
     os.close(fd)
 

@@ -121,7 +121,7 @@ class ToolError(Exception):
         return Failure.model_construct(code=self.code, message=self.message, **facts)
 
 
-class InvalidArguments(ToolError):  # named for what happened: the reader sees `except NotFound`
+class InvalidArguments(ToolError):
     """The arguments do not fit; nothing was sent."""
 
     code = "invalid_arguments"

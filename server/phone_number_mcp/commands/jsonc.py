@@ -24,7 +24,7 @@ _DEPTH = 200
 """How deep values may be nested; a configuration is not, and Python's stack ends at some depth."""
 
 
-class InvalidJSON(ValueError):  # named for what it says of the text
+class InvalidJSON(ValueError):
     """The text is not JSON. The message says where and why, and repeats nothing of the text."""
 
 
