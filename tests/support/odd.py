@@ -28,6 +28,7 @@ from phone_number_mcp.platforms.numbers import (
     creating,
     find,
 )
+from phone_number_mcp.platforms.pages import Page, Query, pages
 from phone_number_mcp.sandbox.trouble import REHEARSALS
 from phone_number_mcp.tool import Arguments, Data, Success, Tool
 from phone_number_mcp.upstream.call import Call
@@ -95,19 +96,19 @@ def number_in(data: Mapping[str, Any]) -> str | None:
     return data.get("phoneNumber")
 
 
-async def _listed(call: Call, query: Mapping[str, str] | None = None) -> Any:
-    yield await call.read("/lines", query)
+async def _page(call: Call, query: Query, _size: int, _cursor: str | None) -> Page:
+    return Page(await call.read("/lines", query))
 
 
 async def fetch_number(call: Call, phone_number: str) -> dict[str, Any]:
-    number = await find(_listed(call, {"phoneNumber": phone_number}), phone_number, number_in)
+    number = await find(pages(_page, call, {"phoneNumber": phone_number}), phone_number, number_in)
     if number is None:
         raise NotFound(f"There is no line {phone_number}")
     return number
 
 
 async def find_number(call: Call, phone_number: str) -> dict[str, Any] | None:
-    return await find(_listed(call), phone_number, number_in)
+    return await find(pages(_page, call), phone_number, number_in)
 
 
 async def get(call: Call, arguments: GetNumber) -> Success:

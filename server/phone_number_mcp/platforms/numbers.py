@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, InvalidReply, NotFound, ToolError
 from phone_number_mcp.tool import Arguments, Prompt
+
+if TYPE_CHECKING:
+    from phone_number_mcp.platforms.pages import Page
 
 NumberIn: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 """The data of an answer → the number that it is about; None if it is about none."""
@@ -59,7 +62,7 @@ PAGE = 50
 """How many entries a page has if the caller does not say: what the platforms' own samples ask for."""
 
 
-class Page(Arguments):
+class PageArguments(Arguments):
     """Arguments of a list. The platform's answer says whether there is more; nothing is cut silently."""
 
     limit: Annotated[int, Field(ge=1, le=100, description="Per page")] = PAGE
@@ -189,7 +192,7 @@ def says_it_exists(text: str) -> bool:
     return _EXISTS.search(text) is not None and _A_NUMBER.search(text) is not None
 
 
-async def find(pages: AsyncIterator[list[Any]], phone_number: str, number_in: NumberIn) -> dict[str, Any] | None:
+async def find(pages: AsyncIterator[Page], phone_number: str, number_in: NumberIn) -> dict[str, Any] | None:
     """Return a number from the pages of a list; None if it is on none of them.
 
     Args:
@@ -198,7 +201,7 @@ async def find(pages: AsyncIterator[list[Any]], phone_number: str, number_in: Nu
         number_in: Returns the number that an entry is about.
     """
     async for page in pages:
-        for number in page:
+        for number in page.entries:
             if isinstance(number, dict) and number_in(number) == phone_number:
                 return number
     return None

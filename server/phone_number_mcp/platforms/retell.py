@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from phone_number_mcp.platforms.numbers import (
     CreateArguments,
     DeleteArguments,
     IdempotencyKey,
-    Page,
+    PageArguments,
     UpdateArguments,
     WebAddress,
     as_text,
@@ -35,6 +35,7 @@ from phone_number_mcp.platforms.numbers import (
     updating,
     upper,
 )
+from phone_number_mcp.platforms.pages import Page, Query, pages
 from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class CreatePhoneNumber(CreateArguments):
     idempotency_key: IdempotencyKey = None
 
 
-class ListPhoneNumbers(Page):
+class ListPhoneNumbers(PageArguments):
     """The query of GET /v2/list-phone-numbers."""
 
     pagination_key: Annotated[str | None, Field(description="From the page before")] = None
@@ -243,7 +244,7 @@ class DeletePhoneNumber(DeleteArguments):
     release_bound: Annotated[bool | None, Field(description="Although agents are bound; ask the user")] = None
 
 
-class ListAgents(Page):
+class ListAgents(PageArguments):
     """The query of POST /v2/list-agents."""
 
     pagination_key: Annotated[str | None, Field(description="From the page before")] = None
@@ -361,7 +362,7 @@ async def fetch_number(call: Call, phone_number: str) -> dict[str, Any]:
 
 async def find_number(call: Call, phone_number: str) -> dict[str, Any] | None:
     """Return a number from the list, which cannot be filtered."""
-    return await find(_pages(call), phone_number, number_in)
+    return await find(pages(_number_page, call), phone_number, number_in)
 
 
 async def list_all_numbers(call: Call) -> set[str]:
@@ -371,8 +372,8 @@ async def list_all_numbers(call: Call) -> set[str]:
         InvalidReply: An entry has no number: the list proves nothing.
     """
     numbers: set[str] = set()
-    async for page in _pages(call):
-        for entry in page:
+    async for page in pages(_number_page, call):
+        for entry in page.entries:
             number = number_in(entry) if isinstance(entry, dict) else None
             if number is None:
                 raise InvalidReply("The platform's list of numbers has an entry without a number")
@@ -380,22 +381,26 @@ async def list_all_numbers(call: Call) -> set[str]:
     return numbers
 
 
-async def _pages(call: Call) -> AsyncIterator[list[Any]]:
-    query: dict[str, str | int] = {"limit": 100}
-    seen: set[str] = set()
-    while True:
-        page = await call.read("/v2/list-phone-numbers", query)
-        items = page.get("items")
-        if not isinstance(items, list) or "has_more" not in page:
-            raise InvalidReply("The platform's answer is not the documented list of numbers")
-        yield items
-        if not page["has_more"]:
-            return
-        key = page.get("pagination_key")
-        if not isinstance(key, str) or key in seen:  # it would end too early, or go on for ever
-            raise InvalidReply("The platform's list of numbers says that there is more, and not how to get it")
-        seen.add(key)
-        query["pagination_key"] = key
+async def _number_page(call: Call, query: Query, size: int, cursor: str | None) -> Page:
+    """GET /v2/list-phone-numbers."""
+    data = await call.read("/v2/list-phone-numbers", _page_query(query, size, cursor))
+    return _page(data, "numbers")
+
+
+def _page_query(query: Query, size: int, cursor: str | None) -> dict[str, str | int]:
+    return {"limit": size, **query} | ({"pagination_key": cursor} if cursor else {})
+
+
+def _page(data: Mapping[str, Any], what: str) -> Page:
+    items = data.get("items")
+    if not isinstance(items, list) or "has_more" not in data:
+        raise InvalidReply(f"The platform's answer is not the documented list of {what}")
+    key = data.get("pagination_key")
+    if not data["has_more"]:
+        key = None
+    elif not isinstance(key, str) or not key:
+        raise InvalidReply(f"The platform's list of {what} says that there is more, and not how to get it")
+    return Page(items, key, None, data)
 
 
 def number_in(data: Mapping[str, Any]) -> str | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import count
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from phone_number_mcp.platforms.numbers import (
     CreateArguments,
     DeleteArguments,
     IdempotencyKey,
-    Page,
+    PageArguments,
     UpdateArguments,
     WebAddress,
     as_text,
@@ -32,6 +31,7 @@ from phone_number_mcp.platforms.numbers import (
     warn_of_leftovers,
     warn_of_unseen_leftovers,
 )
+from phone_number_mcp.platforms.pages import Page, Query, pages
 from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class CreatePhoneNumber(CreateArguments):
     idempotency_key: IdempotencyKey = None
 
 
-class ListPhoneNumbers(Page):
+class ListPhoneNumbers(PageArguments):
     """The query of GET /api/phone-numbers."""
 
     page: PageNumber = None
@@ -134,7 +134,7 @@ class DeletePhoneNumber(DeleteArguments):
     release_bound: Annotated[bool | None, Field(description="Delete although agents are bound; ask the user")] = None
 
 
-class ListAgents(Page):
+class ListAgents(PageArguments):
     """The query of GET /api/agents."""
 
     page: PageNumber = None
@@ -340,23 +340,20 @@ async def find_number(call: Call, phone_number: str) -> dict[str, Any] | None:
     The area code of a number may be missing on the platform, so that a list that is filtered by it proves no absence.
     """
     if phone_number.startswith("+1"):
-        found = await find(_pages(call, {"area_code": int(phone_number[2:5])}), phone_number, number_in)
+        found = await find(pages(_number_page, call, {"area_code": int(phone_number[2:5])}), phone_number, number_in)
         if found is not None:
             return found
-    return await find(_pages(call, {}), phone_number, number_in)
+    return await find(pages(_number_page, call), phone_number, number_in)
 
 
-async def _pages(call: Call, filters: Mapping[str, str | int]) -> AsyncIterator[list[Any]]:
-    for page in count():
-        data = await call.read("/api/phone-numbers", {"limit": 100, "page": page, **filters})
-        numbers, pagination = data.get("phone_numbers"), data.get("pagination")
-        if not isinstance(numbers, list) or not isinstance(pagination, dict) or "has_next" not in pagination:
-            raise InvalidReply("The platform's answer is not the documented list of numbers")
-        yield numbers
-        if not pagination["has_next"]:
-            return
-        if not numbers:  # it would go on for ever
-            raise InvalidReply("The platform's list of numbers does not end")
+async def _number_page(call: Call, query: Query, size: int, cursor: str | None) -> Page:
+    """GET /api/phone-numbers."""
+    page = int(cursor or 0)
+    data = await call.read("/api/phone-numbers", {"limit": size, "page": page, **query})
+    numbers, pagination = data.get("phone_numbers"), data.get("pagination")
+    if not isinstance(numbers, list) or not isinstance(pagination, dict) or "has_next" not in pagination:
+        raise InvalidReply("The platform's answer is not the documented list of numbers")
+    return Page(numbers, str(page + 1) if pagination["has_next"] else None, pagination.get("total_count"), data)
 
 
 def number_in(data: Mapping[str, Any]) -> str | None:
