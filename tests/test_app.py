@@ -10,9 +10,9 @@ from mcp import MCPError
 
 from phone_number_mcp import __version__
 from phone_number_mcp.writes.maintenance import entries
-from support.documented import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
+from support.documented import DOCUMENTED_AGENTS, DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
 from support.server import KEY, SECRET, TOOLS, Connect, Open, content, credentials
-from support.upstream import Answer, Request, Upstream, drop, envelope, reply, silence
+from support.upstream import Answer, Request, Upstream, drop, envelope, having_agents, reply, silence
 from support.wire import HANDSHAKE, MODERN
 
 pytestmark = pytest.mark.anyio
@@ -25,14 +25,14 @@ async def test_an_agent_looks_a_number_up_and_creates_one(connect: Connect, upst
         assert [tool.name for tool in (await client.list_tools()).tools] == TOOLS
         upstream.answer = reply(200, envelope(DOCUMENTED_GET))
         got = await client.call_tool("get_phone_number", {"phone_number": "+14155551234"})
-        upstream.answer = reply(200, envelope(DOCUMENTED_CREATED))
+        upstream.answer = having_agents(reply(200, envelope(DOCUMENTED_CREATED)), *DOCUMENTED_AGENTS)
         created = await client.call_tool("create_phone_number", dict(DOCUMENTED_CREATE))
     assert (got.is_error, content(got)) == (False, {"data": DOCUMENTED_GET})
     assert (created.is_error, content(created)) == (False, {"data": DOCUMENTED_CREATED})
-    assert [request.method for request in upstream.requests] == ["GET", "POST"]
-    assert upstream.requests[1].json == DOCUMENTED_CREATE
-    assert upstream.requests[1].headers["x-api-key"] == KEY
-    assert upstream.requests[1].headers["x-api-secret"] == SECRET
+    assert [request.method for request in upstream.requests] == ["GET", "GET", "POST"]
+    assert upstream.requests[2].json == DOCUMENTED_CREATE
+    for request in upstream.requests:
+        assert (request.headers["x-api-key"], request.headers["x-api-secret"]) == (KEY, SECRET)
 
 
 FAILURES = [
@@ -319,14 +319,14 @@ async def test_a_create_is_judged_by_a_huge_reply_and_shown_in_part(
     raw: Open, upstream: Upstream, own_journal: dict[str, str], junk: dict[str, Any]
 ) -> None:
     number = DOCUMENTED_CREATE["phone_number"]
-    upstream.answer = reply(200, envelope({**junk, **DOCUMENTED_CREATED}))
+    upstream.answer = having_agents(reply(200, envelope({**junk, **DOCUMENTED_CREATED})), *DOCUMENTED_AGENTS)
     async with raw(env=credentials(upstream)) as client:
         await client.initialize()
         shown = (await client.call("create_phone_number", **DOCUMENTED_CREATE))["structuredContent"]
     assert shown["data"]["phone_number"] == number
     assert "too large to be shown whole" in shown["warning"]
     assert len(json.dumps(shown)) < 1_000_000
-    assert [asked.method for asked in upstream.requests] == ["POST"]
+    assert [asked.method for asked in upstream.requests] == ["GET", "POST"]
     (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"])
     assert (entry.outcome, entry.phone_number) == ("applied", number)
 
@@ -356,7 +356,7 @@ async def test_a_resource_is_cleaned_as_a_result_is(raw: Open, upstream: Upstrea
     ("options", "tool", "hint"),
     [
         ([], "get_phone_number", "Call list_phone_numbers with that name as nickname to find the phone number"),
-        (["--platform", "retell"], "get_phone_number", "Call list_phone_numbers and look for that nickname"),
+        (["--platform", "retell"], "get_phone_number", "Call list_phone_numbers with that name as nickname"),
         (["--tools", "get_phone_number"], "get_phone_number", "Ask the user for the phone number"),
         ([], "create_phone_number", "Fix the listed fields"),  # which number to create, no list can say
     ],

@@ -103,7 +103,7 @@ async def test_what_a_person_cannot_read_whole_is_refused_before_anybody_is_aske
     platform: Faulty, own_journal: dict[str, str], mode: str
 ) -> None:
     person = Person(YES)
-    longest = {"nickname": "\u200b" * 1000, "inbound_agent_id": "a" * 100}
+    longest = {"nickname": "\u200b" * 1000, "number_provider": "a" * 100}
     async with connected(platform, own_journal, mode, person) as client:
         failure = content(await client.call_tool("create_phone_number", WISH | longest))["error"]
     assert (failure["code"], failure["outcome"]) == ("invalid_arguments", "not_applied")

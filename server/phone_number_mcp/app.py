@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import unquote
@@ -19,7 +19,8 @@ from pydantic_core import to_json
 from phone_number_mcp import __version__
 from phone_number_mcp.consent import Consent, obstacle
 from phone_number_mcp.errors import CRASHES, Failure, Internal, ToolError
-from phone_number_mcp.tool import Success, field_names
+from phone_number_mcp.platforms.agents import Resolution, resolve
+from phone_number_mcp.tool import A, Success, agents_named, field_names
 from phone_number_mcp.transports import AfterResponse
 from phone_number_mcp.upstream.call import TRIES
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from phone_number_mcp.settings import Settings
     from phone_number_mcp.tool import Arguments, Prompt, Tool
     from phone_number_mcp.upstream.api import Api
+    from phone_number_mcp.upstream.call import Call
+    from phone_number_mcp.upstream.request import Account
     from phone_number_mcp.writes.executor import Writes
 
     Context: TypeAlias = ServerRequestContext[Any, Any]
@@ -242,6 +245,11 @@ class _App:
         if tool.read_only:
             return await self._read(ctx, tool, arguments)
         account = self._settings.account()
+        looking_up = self._api.call(account, shutdown=self._writes.shutdown)
+        arguments, resolution = await self._resolved(looking_up, arguments)
+        elapsed = looking_up.elapsed
+        if getattr(arguments, "dry_run", None):
+            return _with(await self._rehearsed(tool, arguments, account, elapsed), resolution)
         if self._settings.options.confirm == "always":
             await self._writes.check(tool, arguments, account)
             question = await self._consent.ask(ctx, params, tool, arguments)
@@ -249,7 +257,21 @@ class _App:
                 return question
         after = ctx.request if isinstance(ctx.request, AfterResponse) else None
         progress.handed_over = True
-        return await self._writes.run(tool, arguments, account, after)
+        success = await self._writes.run(tool, arguments, account, after, elapsed=elapsed)
+        return _with(success, resolution)
+
+    async def _rehearsed(self, tool: Tool[Any], arguments: Arguments, account: Account, elapsed: float) -> Success:
+        """Return what a write would send, and what would be said to it."""
+        success = await self._writes.rehearse(tool, arguments, account, elapsed=elapsed)
+        if self._settings.options.confirm == "always":
+            success.data["checks"].append("A person would be asked first (--confirm always)")
+        return success
+
+    async def _resolved(self, call: Call, arguments: A) -> tuple[A, Resolution]:
+        """Return the arguments with ids in place of agents' names."""
+        if self._platform.agents is None or not agents_named(arguments):
+            return arguments, Resolution({})
+        return await resolve(call, self._platform.agents, arguments)
 
     async def _read(self, ctx: Context, tool: Tool[Any], arguments: Arguments) -> Success:
         call = self._api.call(
@@ -257,7 +279,8 @@ class _App:
             lambda number, why: ctx.session.report_progress(number, TRIES, why),
             shutdown=self._writes.shutdown,
         )
-        return await tool.handler(call, arguments)
+        arguments, resolution = await self._resolved(call, arguments)
+        return _with(await tool.handler(call, arguments), resolution)
 
     async def _attempt(
         self,
@@ -378,6 +401,12 @@ class _App:
         )
         message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
         return types.GetPromptResult(description=prompt.description, messages=[message])
+
+
+def _with(success: Success, resolution: Resolution) -> Success:
+    """Return a result with what was resolved on the way to it."""
+    success = success.warned(resolution.warning)
+    return replace(success, resolved=resolution.names) if resolution.names else success
 
 
 def _one_page(params: types.PaginatedRequestParams | None) -> None:

@@ -35,7 +35,7 @@ MAX_QUESTION = 4_000
 """Characters of a question: a person has to read all of it."""
 _MAX_OPEN = 1000
 _NUMBER = re.compile(r"\+[0-9]{1,20}")
-_NOT_SHOWN = frozenset({"phone_number", "confirm_phone_number", "idempotency_key"})
+_NOT_SHOWN = frozenset({"phone_number", "confirm_phone_number", "idempotency_key", "dry_run"})
 """Arguments without a line of their own: the first line has the number, and an idempotency key is not sent."""
 
 _FORM: types.ElicitRequestedSchema = {

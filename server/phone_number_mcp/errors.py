@@ -40,6 +40,13 @@ class FieldProblem(BaseModel):
     problem: str
 
 
+class Candidate(BaseModel):
+    """An agent that may be meant."""
+
+    agent_id: str
+    name: str
+
+
 class Failure(BaseModel):
     """What an agent reads of a failed call: the value of `error` in a tool result."""
 
@@ -55,6 +62,7 @@ class Failure(BaseModel):
     operation: str | None = None
     request_id: str | None = None
     existing: dict[str, Any] | None = None
+    candidates: list[Candidate] | None = None
     fields: list[FieldProblem] | None = None
 
 
@@ -68,6 +76,7 @@ class Facts(TypedDict, total=False):
     http_status: int | None
     request_id: str | None
     existing: dict[str, Any] | None
+    candidates: list[Candidate] | None
     fields: list[FieldProblem] | None
 
 

@@ -48,6 +48,9 @@ Secret = Annotated[SecretStr, AfterValidator(_long_enough), WithJsonSchema({"typ
 """An argument that goes to the platform and nowhere else."""
 
 
+A = TypeVar("A", bound="Arguments")
+
+
 class Arguments(BaseModel):
     """The arguments of a tool: strict about what they mean, lenient about how a model writes them.
 
@@ -112,12 +115,50 @@ class Arguments(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """Return what makes two calls the same: what the caller gave, less secrets and `idempotency_key`."""
-        given = self.model_dump(exclude_unset=True, exclude={"idempotency_key"})
+        given = self.model_dump(exclude_unset=True, exclude={"idempotency_key", "dry_run"})
         return {name: value for name, value in given.items() if not isinstance(value, SecretStr)}
 
     def secrets(self) -> list[str]:
         """Return the values that go to the platform and nowhere else."""
         return [value.get_secret_value() for _name, value in self if isinstance(value, SecretStr)]
+
+
+class TakesAgent:
+    """Marks an argument that takes an agent, by id or by name: `Annotated[str, TAKES_AGENT]`."""
+
+
+TAKES_AGENT = TakesAgent()
+
+
+def agents_named(arguments: Arguments, path: str = "") -> list[tuple[str, str]]:
+    """Return what a caller gave for agents, ids and names alike: (path of the argument, value)."""
+    named: list[tuple[str, str]] = []
+    for name in sorted(arguments.model_fields_set):
+        value = getattr(arguments, name)
+        if TAKES_AGENT in type(arguments).model_fields[name].metadata and isinstance(value, str):
+            named.append((f"{path}{name}", value))
+        elif isinstance(value, list):
+            for place, item in enumerate(value):
+                if isinstance(item, Arguments):
+                    named += agents_named(item, f"{path}{name}.{place}.")
+    return named
+
+
+def with_agents(arguments: A, ids: Mapping[str, str]) -> A:
+    """Return the same arguments with ids in place of agents' names.
+
+    Args:
+        arguments: As the caller gave them.
+        ids: Name, as the caller gave it → id.
+    """
+    changed: dict[str, Any] = {}
+    for name in arguments.model_fields_set:
+        value = getattr(arguments, name)
+        if TAKES_AGENT in type(arguments).model_fields[name].metadata and isinstance(value, str):
+            changed[name] = ids.get(value, value)
+        elif isinstance(value, list) and any(isinstance(item, Arguments) for item in value):
+            changed[name] = [with_agents(item, ids) if isinstance(item, Arguments) else item for item in value]
+    return arguments.model_copy(update=changed) if changed else arguments
 
 
 def _is_blank(value: Any) -> bool:
@@ -142,11 +183,15 @@ class Success:
         data: What the platform returned, whole, in its own field names.
         reconciled: The answer was lost, and reading back showed that the write took effect.
         warning: What the caller should know, although the call succeeded.
+        resolved: Names that the caller gave → the ids that they stand for.
+        dry_run: Nothing was sent; the data say what would be.
     """
 
     data: dict[str, Any]
     reconciled: bool = False
     warning: str | None = None
+    resolved: Mapping[str, str] | None = None
+    dry_run: bool = False
 
     def warned(self, warning: str | None) -> Success:
         """Return the same with one more warning; None adds none."""
@@ -161,6 +206,10 @@ class Success:
             content["reconciled"] = True
         if self.warning:
             content["warning"] = self.warning
+        if self.dry_run:
+            content["dry_run"] = True
+        if self.resolved:
+            content["resolved"] = dict(self.resolved)
         return content
 
 
@@ -190,9 +239,6 @@ def _models(annotation: Any) -> set[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
     return set().union(*map(_models, get_args(annotation)))
-
-
-A = TypeVar("A", bound=Arguments)
 
 
 @dataclass(frozen=True)

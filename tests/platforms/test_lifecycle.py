@@ -69,15 +69,19 @@ CASES = [
     ),
     Case(
         ZUDU, "list_phone_numbers",
-        {"limit": 2, "page": 0, "sort_by": "phone_number", "sort_order": "ascending", "area_code": 415},
+        {"limit": 2, "detail": "full", "sort_by": "phone_number", "sort_order": "ascending", "area_code": 415},
         sent=[("GET", NUMBERS, "limit=2&page=0&sort_by=phone_number&sort_order=ascending&area_code=415", None)],
-        returned={"returned_count": 2},
+        returned={"returned_count": 2, "organization_id": "org_sandbox"},
         refused=({"limit": 0}, "invalid_arguments"),
     ),
     Case(
-        ZUDU, "list_phone_numbers", {"nickname": "desk", "agent_id": "agent_callback"},
-        sent=[("GET", NUMBERS, "limit=50&nickname=desk&agent_id=agent_callback", None)],
-        returned={"returned_count": 1},
+        ZUDU, "list_phone_numbers", {"nickname": "desk", "agent": "CALLBACK"},
+        sent=[
+            ("GET", "/api/agents", "limit=100&page=0", None),
+            ("GET", NUMBERS, "limit=100&page=0&nickname=desk&agent_id=agent_callback", None),
+        ],
+        returned={"returned_count": 1, "total_count": 1},
+        refused=({"agent_id": "agent_callback"}, "invalid_arguments"),
     ),
     Case(
         ZUDU, "list_available_phone_numbers", {},
@@ -114,10 +118,10 @@ CASES = [
         missing={"phone_number": MISSING, "confirm_phone_number": MISSING},
     ),
     Case(
-        ZUDU, "list_agents", {"page": 1, "limit": 2, "sort_by": "created_at", "sort_order": "ascending"},
-        sent=[("GET", "/api/agents", "limit=2&sort_order=ascending&page=1&sort_by=created_at", None)],
-        returned={"returned_count": 1},
-        refused=({"sort_order": "up"}, "invalid_arguments"),
+        ZUDU, "list_agents", {"name": "e", "limit": 2},
+        sent=[("GET", "/api/agents", "limit=100&page=0", None)],
+        returned={"returned_count": 2},
+        refused=({"next": "up"}, "invalid_arguments"),
     ),
     Case(
         RETELL, "get_phone_number", {"phone_number": HELD},
@@ -130,6 +134,7 @@ CASES = [
         RETELL, "create_phone_number",
         {"phone_number": FREE, "inbound_agents": AGENTS, "allowed_inbound_country_list": ["us", "CA"], "transport": "tls"},
         sent=[
+            ("POST", "/v2/list-agents", "limit=100", {}),
             ("POST", "/create-phone-number", "",
              {"phone_number": FREE, "inbound_agents": AGENTS, "allowed_inbound_country_list": ["US", "CA"],
               "transport": "TLS"})
@@ -147,15 +152,15 @@ CASES = [
         refused=({"inbound_agents": [{"agent_id": "a", "weight": 0.33}] * 3}, "invalid_arguments"),
     ),
     Case(
-        RETELL, "list_phone_numbers", {"limit": 2, "sort_order": "ascending", "pagination_key": BOUND},
-        sent=[("GET", "/v2/list-phone-numbers", "limit=2&sort_order=ascending&pagination_key=%2B14155550100", None)],
-        returned={"has_more": False},
-        refused=({"pagination_key": "nothing"}, "rejected"),
+        RETELL, "list_phone_numbers", {"limit": 2, "detail": "full", "sort_order": "ascending"},
+        sent=[("GET", "/v2/list-phone-numbers", "limit=2&sort_order=ascending", None)],
+        returned={"has_more": True, "pagination_key": "+14155550101"},
+        refused=({"next": "nothing"}, "invalid_arguments"),
     ),
     Case(
-        RETELL, "list_phone_numbers", {},
-        sent=[("GET", "/v2/list-phone-numbers", "limit=50", None)],
-        returned={"has_more": False},
+        RETELL, "list_phone_numbers", {"unanswered": "true"},
+        sent=[("GET", "/v2/list-phone-numbers", "limit=100", None)],
+        returned={"returned_count": 1, "total_count": 1},
     ),
     Case(
         RETELL, "import_phone_number",
@@ -175,6 +180,7 @@ CASES = [
          "inbound_sms_agents": [{"agent_id": "agent_night", "weight": 1, "agent_version": "prod"}],
          "clear_fields": ["outbound_agents"]},
         sent=[
+            ("POST", "/v2/list-agents", "limit=100", {}),
             ("PATCH", "/update-phone-number/%2B14155550100", "",
              {"inbound_agents": [{"agent_id": "agent_night", "weight": 1.0, "agent_version": 4}],
               "inbound_sms_agents": [{"agent_id": "agent_night", "weight": 1.0, "agent_version": "prod"}],
@@ -195,9 +201,9 @@ CASES = [
         missing={"phone_number": "1001", "confirm_phone_number": "1001"},
     ),
     Case(
-        RETELL, "list_agents", {"limit": 1, "sort_order": "descending"},
-        sent=[("POST", "/v2/list-agents", "limit=1&sort_order=descending", {})],
-        returned={"has_more": True, "pagination_key": "agent_reception"},
+        RETELL, "list_agents", {"limit": 1},
+        sent=[("POST", "/v2/list-agents", "limit=100", {})],
+        returned={"returned_count": 1, "next": "1"},
         refused=({"limit": 1000}, "invalid_arguments"),
     ),
 ]  # fmt: skip
@@ -294,12 +300,12 @@ WHOLE_LIFE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any]]]] = {
         ("list_phone_numbers", {}, {"returned_count": 3}),
     ],
     RETELL: [
-        ("list_agents", {}, {"has_more": False}),
+        ("list_agents", {}, {"returned_count": 3}),
         ("create_phone_number", {"phone_number": FREE, "inbound_agents": AGENTS}, {"phone_number": FREE}),
         ("get_phone_number", {"phone_number": FREE}, {"inbound_agents": AGENTS}),
         ("update_phone_number", {"phone_number": FREE, "clear_fields": ["inbound_agents"]}, {"inbound_agents": None}),
         ("delete_phone_number", {"phone_number": FREE, "confirm_phone_number": FREE}, {"phone_number": FREE}),
-        ("list_phone_numbers", {}, {"has_more": False}),
+        ("list_phone_numbers", {}, {"returned_count": 3}),
     ],
 }
 

@@ -42,7 +42,11 @@ async def test_every_tool_works_over_stdio(own_journal: dict[str, str]) -> None:
         assert (await call(client, "get_phone_number", phone_number=FREE))["data"] == updated["data"]
         cleared = await call(client, "update_phone_number", phone_number=FREE, clear_fields=["nickname"])
         assert cleared["data"] == created["data"] | {"friendlyName": None}
-        assert cleared["data"] in (await call(client, "list_phone_numbers"))["data"]["numbers"]
+        whole = (await call(client, "list_phone_numbers", detail="full"))["data"]
+        assert cleared["data"] in whole["phone_numbers"]
+        named = (await call(client, "list_phone_numbers", nickname="front", area_code=415, limit=1))["data"]
+        assert named["phone_numbers"] == [{"phone_number": "+14155550100", "nickname": "Front desk"}]
+        assert named["next"]
         sure = {"phone_number": FREE, "confirm_phone_number": FREE}
         assert (await call(client, "delete_phone_number", **sure))["data"] == {}
         assert (await call(client, "delete_phone_number", **sure))["error"]["code"] == "not_found"

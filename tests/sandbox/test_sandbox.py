@@ -223,29 +223,22 @@ AGENT: dict[str, dict[str, Any]] = {
     "zudu": {"inbound_agent_id": "agent_nobody"},
     "retell": {"inbound_agents": [{"agent_id": "agent_nobody", "weight": 1}]},
 }
-REFUSED = {
-    "zudu": ("not_found", 404, "Agent not found"),
-    "retell": ("rejected", 422, "Cannot find requested asset under given api key."),
-}
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("platform", PLATFORMS)
-async def test_an_agent_that_is_not_there_is_refused_in_the_platforms_way_with_a_hint_at_the_list(
+async def test_an_agent_that_is_not_there_is_refused_and_those_that_are_there_are_named(
     connect: Connect, platform: str
 ) -> None:
-    code, status, message = REFUSED[platform]
     async with connect("--sandbox", "--platform", platform) as client:
         new = {"phone_number": "+14155550120"} | AGENT[platform]
         created = content(await client.call_tool("create_phone_number", new))["error"]
         held = {"phone_number": "+14155550100"} | AGENT[platform]
         updated = content(await client.call_tool("update_phone_number", held))["error"]
         gone = content(await client.call_tool("get_phone_number", {"phone_number": "+14155550120"}))
-    assert (created["code"], created["http_status"], created["message"]) == (code, status, message)
-    assert (updated["code"], updated["http_status"], updated["message"]) == ("not_found", status, message)
     for error in (created, updated):
-        assert error["outcome"] == "not_applied"
-        assert "list_agents shows the agents and their ids" in error["hint"]
+        assert (error["code"], error["outcome"]) == ("invalid_arguments", "not_applied")
+        assert {"agent_id": "agent_reception", "name": "Reception"} in error["candidates"]
     assert gone["error"]["code"] == "not_found"
 
 

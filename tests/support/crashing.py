@@ -42,13 +42,13 @@ async def halve(_call: Call, _arguments: Any) -> Success:
     return Success({"half": "a character: \ud83d"})
 
 
-def _tool(name: str, handler: Any, effect: Any = "reads", arguments: Any = zudu.ListAgents) -> Tool[Any]:
+def _tool(name: str, handler: Any, effect: Any = "reads", arguments: Any = zudu.ListAvailablePhoneNumbers) -> Tool[Any]:
     return Tool(
         name=name,
         title=name,
         description=name,
         arguments=arguments,
-        data=zudu.Agents,
+        data=zudu.TheNumber,
         handler=handler,
         effect=effect,
     )

@@ -33,6 +33,8 @@ DOCUMENTED_CREATE = {
     "outbound_trunk_id": "ST_4Xo2mZgQsfyQ",
     "phone_number_type": "zudu-twilio",
 }
+DOCUMENTED_AGENTS = ("agent_abc123", "agent_xyz789")
+"""Those of the create."""
 DOCUMENTED_CREATED = DOCUMENTED_CREATE | {
     "organization_id": "org_123",
     "phone_number_pretty": "+1 (415) 777-4444",

@@ -20,9 +20,11 @@ from starlette.routing import Route
 from phone_number_mcp.e164 import E164
 from phone_number_mcp.errors import AlreadyExists, NotFound, refusal
 from phone_number_mcp.platforms import Platform
+from phone_number_mcp.platforms.lists import Brief, ListArguments, ListedNumbers, NumberList, list_numbers
 from phone_number_mcp.platforms.numbers import (
     CreateArguments,
     DeleteArguments,
+    DryRun,
     IdempotencyKey,
     UpdateArguments,
     creating,
@@ -46,12 +48,14 @@ class CreateNumber(CreateArguments):
     phone_number: Annotated[E164, Field(serialization_alias="phoneNumber", description="E.164")]
     nickname: Label = None
     idempotency_key: IdempotencyKey = None
+    dry_run: DryRun = None
 
 
 class UpdateNumber(UpdateArguments):
     phone_number: Annotated[E164, Field(description="E.164")]
     nickname: Label = None
     clear_fields: Annotated[list[Literal["nickname"]] | None, Field(description="What to empty")] = None
+    dry_run: DryRun = None
 
 
 class DeleteNumber(DeleteArguments):
@@ -60,20 +64,13 @@ class DeleteNumber(DeleteArguments):
 
     phone_number: Annotated[E164, Field(description="E.164")]
     confirm_phone_number: Annotated[E164, Field(description="The same number again")]
-
-
-class ListNumbers(Arguments):
-    """It takes nothing."""
+    dry_run: DryRun = None
 
 
 class Number(Data):
     id: str | None = None
     phoneNumber: str | None = None  # the platform's own name
     friendlyName: str | None = None
-
-
-class Numbers(Data):
-    numbers: list[Any] | None = None
 
 
 def authorize(credentials: Mapping[str, str]) -> dict[str, str]:
@@ -132,8 +129,12 @@ async def delete(call: Call, arguments: DeleteNumber) -> Success:
     return Success(await call.write("DELETE", f"/lines/{number['id']}"))
 
 
-async def list_(call: Call, _arguments: ListNumbers) -> Success:
-    return Success({"numbers": await call.read("/lines")})
+def _brief(line: Mapping[str, Any]) -> Brief:
+    return Brief(line["phoneNumber"], nickname=line["friendlyName"])
+
+
+async def list_(call: Call, arguments: ListArguments) -> Success:
+    return await list_numbers(call, NumberList(_page, None, _brief), arguments)
 
 
 # --- the sandbox ------------------------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ PLATFORM = Platform(
             "creates",
             costs=True,
         ),
-        Tool("list_phone_numbers", "List phone numbers", "List all.", ListNumbers, Numbers, list_),
+        Tool("list_phone_numbers", "List phone numbers", "List all.", ListArguments, ListedNumbers, list_),
         Tool("update_phone_number", "Update phone number", "Change one.", UpdateNumber, Number, update, "updates"),
         Tool("delete_phone_number", "Delete phone number", "Release one.", DeleteNumber, Number, delete, "deletes"),
     ),

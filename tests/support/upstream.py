@@ -143,6 +143,17 @@ def drip(status: int, body: bytes) -> Answer:
     return answer
 
 
+def having_agents(answer: Answer, *ids: str) -> Answer:
+    """Answer Zudu's list of agents with these ids, and all else as given."""
+    agents = [{"agent_id": id_, "agent_name": id_} for id_ in ids]
+    listed = reply(200, envelope({"agents": agents, "pagination": {"total_pages": 1}}))
+
+    async def answering(request: Request, stream: SocketStream) -> None:
+        await (listed if request.target.startswith("/api/agents") else answer)(request, stream)
+
+    return answering
+
+
 def envelope(
     data: Any = None, *, message: str = "ok", status: str = "success", error: str | None = None
 ) -> dict[str, Any]:

@@ -80,8 +80,8 @@ class _Demo:
         number = {"phone_number": self._platform.example["phone_number"]}
         wish, change = dict(self._platform.example), {"nickname": "Back door"}
         how, whom = "Create it", "Rename it"
-        if (answered_by := self._platform.answered_by) and (agents_in := self._platform.agents_in):
-            reception, night_desk = await self._find_agents(client, agents_in, "Reception", "Night desk")
+        if (answered_by := self._platform.answered_by) is not None:
+            reception, night_desk = await self._find_agents(client, "Reception", "Night desk")
             wish, change = wish | answered_by(reception), answered_by(night_desk)
             how, whom = "Create it; Reception answers", "Let the Night desk answer"
         await call(
@@ -129,14 +129,12 @@ class _Demo:
             lambda answer: _within(FAILING, answer.get("data")),
         )  # fmt: skip
 
-    async def _find_agents(
-        self, client: Client, agents_in: Callable[[Mapping[str, Any]], dict[str, str]], *names: str
-    ) -> list[str]:
+    async def _find_agents(self, client: Client, *names: str) -> list[str]:
         """Show how agents are found by name, and return their ids."""
         self._step("Find the agents by name")
         self._show("→", "list_agents {}")
         data = ((await client.call_tool("list_agents", {})).structured_content or {}).get("data", {})
-        ids = agents_in(data)
+        ids = {agent["name"]: agent["agent_id"] for agent in data.get("agents", ())}
         found = {name: ids.get(name, "") for name in names}
         self._show("←", f"{len(ids)} agents: {', '.join(ids)}")
         self._check(f"{names[0]} is {found[names[0]]}, {names[1]} is {found[names[1]]}", holds=all(found.values()))

@@ -12,6 +12,7 @@ from phone_number_mcp.upstream.request import as_json
 if TYPE_CHECKING:
     from starlette.routing import Route
 
+    from phone_number_mcp.platforms.agents import AgentList
     from phone_number_mcp.tool import Prompt, Tool
     from phone_number_mcp.upstream.call import Call
     from phone_number_mcp.upstream.reply import Reply
@@ -50,8 +51,8 @@ class Platform:
         tools: What can be done with it.
         prompts: What a person can choose to have done with it.
         example: What the demo creates: arguments of create_phone_number that the sandbox takes.
-        answered_by: An agent's id → the arguments with which that agent answers calls; None where there are no agents.
-        agents_in: The data of list_agents → the id of each agent by its name; None where there are no agents.
+        answered_by: An agent, by id or name → the arguments with which it answers calls; None where there are no agents.
+        agents: How it lists its agents; None where it has none.
         sandbox: The routes of the simulated platform, with a memory of its own.
     """
 
@@ -75,7 +76,7 @@ class Platform:
     encode: Callable[[Mapping[str, Any]], tuple[str, bytes]] = as_json
     loosely_spelled: frozenset[str] = frozenset()
     answered_by: Callable[[str], dict[str, Any]] | None = None
-    agents_in: Callable[[Mapping[str, Any]], dict[str, str]] | None = None
+    agents: AgentList | None = None
 
 
 def load(name: str) -> Platform:

@@ -58,28 +58,16 @@ AreaCode = Annotated[int, Field(ge=200, le=999), AfterValidator(_area_code)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 SortOrder = Literal["ascending", "descending"]
 
-PAGE = 50
-"""How many entries a page has if the caller does not say: what the platforms' own samples ask for."""
-
-
-class PageArguments(Arguments):
-    """Arguments of a list. The platform's answer says whether there is more; nothing is cut silently."""
-
-    limit: Annotated[int, Field(ge=1, le=100, description="Per page")] = PAGE
-    sort_order: Annotated[SortOrder | None, Field(description="Direction")] = None
-
-    def query(self) -> dict[str, Any]:
-        """Return the query of the request; the size of a page is always said."""
-        return {"limit": self.limit} | self.body()
-
-
 IdempotencyKey = Annotated[str | None, AfterValidator(_short), Field(description="Same key: sent only once")]
 
 
-class CreateArguments(Arguments):
-    """Arguments of what creates or imports a number; a subclass has `idempotency_key`, as its last."""
+DryRun = Annotated[bool | None, Field(description="true: sends nothing, shows what would be sent")]
 
-    local_fields: ClassVar[frozenset[str]] = frozenset({"idempotency_key"})
+
+class CreateArguments(Arguments):
+    """Arguments of what creates or imports a number; a subclass has `idempotency_key` and `dry_run`, as its last."""
+
+    local_fields: ClassVar[frozenset[str]] = frozenset({"idempotency_key", "dry_run"})
 
 
 class UpdateArguments(Arguments):
@@ -89,7 +77,7 @@ class UpdateArguments(Arguments):
     A subclass says which fields those are.
     """
 
-    local_fields: ClassVar[frozenset[str]] = frozenset({"phone_number", "clear_fields"})
+    local_fields: ClassVar[frozenset[str]] = frozenset({"phone_number", "clear_fields", "dry_run"})
 
     phone_number: str
     clear_fields: list[Any] | None = None
@@ -100,7 +88,7 @@ class UpdateArguments(Arguments):
 
     @model_validator(mode="after")
     def _changes_something_and_each_thing_once(self) -> Self:
-        given = self.model_fields_set - {"phone_number", "clear_fields"}
+        given = self.model_fields_set - self.local_fields
         if both := given & set(self.clear_fields or ()):
             raise ValueError(f"{', '.join(sorted(both))}: given and in clear_fields; keep one")
         if not given and not self.clear_fields:

@@ -16,13 +16,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from phone_number_mcp.e164 import E164, parse
 from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
+from phone_number_mcp.platforms.agents import Agent, AgentList, ListAgents, ListedAgents, list_agents
+from phone_number_mcp.platforms.lists import Brief, ListArguments, ListedNumbers, NumberList, list_numbers
 from phone_number_mcp.platforms.numbers import (
     NAMED_IN_CREATE,
     AreaCode,
     CreateArguments,
     DeleteArguments,
+    DryRun,
     IdempotencyKey,
-    PageArguments,
+    SortOrder,
     UpdateArguments,
     WebAddress,
     as_text,
@@ -36,7 +39,7 @@ from phone_number_mcp.platforms.numbers import (
     upper,
 )
 from phone_number_mcp.platforms.pages import Page, Query, pages
-from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
+from phone_number_mcp.tool import TAKES_AGENT, Arguments, Data, Secret, Success, Tool
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -86,7 +89,7 @@ def _share(value: float) -> float:
 class WeightedAgent(Arguments):
     """One of the agents among which calls are shared out."""
 
-    agent_id: str
+    agent_id: Annotated[str, TAKES_AGENT, Field(description="Name or id")]
     weight: Annotated[float, AfterValidator(_share)]
     agent_version: Annotated[int | str | None, BeforeValidator(_agent_version), WithJsonSchema({"type": "string"})] = (
         None
@@ -105,12 +108,13 @@ Agents = Annotated[list[WeightedAgent], AfterValidator(_shares_add_up)]
 Country = Annotated[str, BeforeValidator(upper), AfterValidator(_country)]
 Transport = Annotated[Literal["TLS", "TCP", "UDP"], BeforeValidator(upper)]
 
-SmsAgents = Annotated[
+_SAME = {"type": "object", "properties": {"agent_id": {}}}
+MoreAgents = Annotated[
     Agents,
-    WithJsonSchema({"type": "array", "items": {"type": "object"}}),  # four whole schemas would not pay for their tokens
+    WithJsonSchema({"type": "array", "items": _SAME}),  # inbound_agents has the types; four times would not pay
 ]
 InboundAgents = Annotated[Agents | None, Field(description="Who answers; weights sum to 1")]
-OutboundAgents = Annotated[Agents | None, Field(description="Who calls from it; weights sum to 1")]
+OutboundAgents = Annotated[MoreAgents | None, Field(description="Who calls from it, as inbound_agents")]
 InboundCountries = Annotated[list[Country] | None, Field(description="May call it, such as US; none: all")]
 OutboundCountries = Annotated[list[Country] | None, Field(description="It may call; none: all")]
 Webhook = Annotated[WebAddress | None, Field(description="For inbound calls; https")]
@@ -156,12 +160,15 @@ class CreatePhoneNumber(CreateArguments):
     fallback_number: Fallback = None
     transport: SipTransport = None
     idempotency_key: IdempotencyKey = None
+    dry_run: DryRun = None
 
 
-class ListPhoneNumbers(PageArguments):
+class ListPhoneNumbers(ListArguments):
     """The query of GET /v2/list-phone-numbers."""
 
-    pagination_key: Annotated[str | None, Field(description="From the page before")] = None
+    retired: ClassVar[Mapping[str, str]] = {"pagination_key": "is not needed: pass on next"}
+
+    sort_order: Annotated[SortOrder | None, Field(description="Direction")] = None
 
 
 class ImportPhoneNumber(CreateArguments):
@@ -182,6 +189,28 @@ class ImportPhoneNumber(CreateArguments):
     allowed_outbound_country_list: OutboundCountries = None
     transport: SipTransport = None
     idempotency_key: IdempotencyKey = None
+    dry_run: DryRun = None
+
+
+# What the published client types as optional, that is: what takes null.
+_CLEARABLE = (
+    "nickname",
+    "inbound_agents",
+    "outbound_agents",
+    "inbound_sms_agents",
+    "outbound_sms_agents",
+    "inbound_webhook_url",
+    "inbound_sms_webhook_url",
+    "allowed_inbound_country_list",
+    "allowed_outbound_country_list",
+    "fallback_number",
+)
+
+
+def _clearable(name: str) -> str:
+    if name not in _CLEARABLE:
+        raise ValueError(f"cannot be cleared; what can is {', '.join(_CLEARABLE)}")
+    return name
 
 
 class UpdatePhoneNumber(UpdateArguments):
@@ -193,8 +222,8 @@ class UpdatePhoneNumber(UpdateArguments):
     nickname: Nickname = None
     inbound_agents: InboundAgents = None
     outbound_agents: OutboundAgents = None
-    inbound_sms_agents: Annotated[SmsAgents | None, Field(description="As inbound_agents, for SMS to it")] = None
-    outbound_sms_agents: Annotated[SmsAgents | None, Field(description="As inbound_agents, for SMS from it")] = None
+    inbound_sms_agents: Annotated[MoreAgents | None, Field(description="As inbound_agents, for SMS to it")] = None
+    outbound_sms_agents: Annotated[MoreAgents | None, Field(description="As inbound_agents, for SMS from it")] = None
     inbound_webhook_url: Webhook = None
     inbound_sms_webhook_url: Annotated[WebAddress | None, Field(description="For inbound SMS")] = None
     allowed_inbound_country_list: InboundCountries = None
@@ -204,25 +233,11 @@ class UpdatePhoneNumber(UpdateArguments):
     auth_username: Annotated[str | None, Field(description="Of the SIP trunk")] = None
     auth_password: Annotated[Secret | None, Field(description="Secret; shown nowhere")] = None
     transport: SipTransport = None
-    # What the published client types as optional, that is: what takes null.
     clear_fields: Annotated[
-        list[
-            Literal[
-                "nickname",
-                "inbound_agents",
-                "outbound_agents",
-                "inbound_sms_agents",
-                "outbound_sms_agents",
-                "inbound_webhook_url",
-                "inbound_sms_webhook_url",
-                "allowed_inbound_country_list",
-                "allowed_outbound_country_list",
-                "fallback_number",
-            ]
-        ]
-        | None,
-        Field(description="Fields to clear"),
+        list[Annotated[str, AfterValidator(_clearable)]] | None,
+        Field(description="Fields to clear: nickname, fallback_number, and those named agents, url or list"),
     ] = None
+    dry_run: DryRun = None
 
 
 class DeletePhoneNumber(DeleteArguments):
@@ -242,19 +257,14 @@ class DeletePhoneNumber(DeleteArguments):
     phone_number: Identifier
     confirm_phone_number: Annotated[str, BeforeValidator(_identifier), Field(description="The same again")]
     release_bound: Annotated[bool | None, Field(description="Although agents are bound; ask the user")] = None
-
-
-class ListAgents(PageArguments):
-    """The query of POST /v2/list-agents."""
-
-    pagination_key: Annotated[str | None, Field(description="From the page before")] = None
+    dry_run: DryRun = None
 
 
 # --- what comes back --------------------------------------------------------------------------------------------------
 
 
 class PhoneNumber(Data):
-    """A number, as every endpoint returns it. The agent ids and versions are in replies that still have them."""
+    """A number, as every endpoint returns it. Older replies also have the retired ids and versions of single agents."""
 
     phone_number: str | None = None
     phone_number_type: str | None = None
@@ -266,10 +276,6 @@ class PhoneNumber(Data):
     outbound_agents: list[Any] | None = None
     inbound_sms_agents: list[Any] | None = None
     outbound_sms_agents: list[Any] | None = None
-    inbound_agent_id: str | None = None
-    outbound_agent_id: str | None = None
-    inbound_agent_version: int | None = None
-    outbound_agent_version: int | None = None
     inbound_webhook_url: str | None = None
     inbound_sms_webhook_url: str | None = None
     allowed_inbound_country_list: list[str] | None = None
@@ -282,22 +288,6 @@ class TheNumber(Data):
     """A number again."""
 
     summary: ClassVar[str | None] = "As get_phone_number returns it"
-
-
-class PhoneNumbers(Data):
-    """A page of numbers."""
-
-    items: Annotated[list[Any] | None, Field(description="As get_phone_number returns them")] = None
-    has_more: bool | None = None
-    pagination_key: str | None = None
-
-
-class VoiceAgents(Data):
-    """A page of agents."""
-
-    items: Annotated[list[Any] | None, Field(description="agent_id, agent_name, channel, …")] = None
-    has_more: bool | None = None
-    pagination_key: str | None = None
 
 
 class DeletedPhoneNumber(Data):
@@ -345,13 +335,13 @@ async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Succe
 
 
 async def list_phone_numbers(call: Call, arguments: ListPhoneNumbers) -> Success:
-    """GET /v2/list-phone-numbers."""
-    return Success(await call.read("/v2/list-phone-numbers", arguments.query()))
+    """GET /v2/list-phone-numbers, page after page."""
+    return await list_numbers(call, NUMBERS, arguments)
 
 
-async def list_agents(call: Call, arguments: ListAgents) -> Success:
-    """POST /v2/list-agents: a question, although a POST."""
-    return Success(await call.read("/v2/list-agents", arguments.query(), post=True))
+async def list_all_agents(call: Call, arguments: ListAgents) -> Success:
+    """POST /v2/list-agents, page after page."""
+    return await list_agents(call, AGENTS, arguments)
 
 
 async def fetch_number(call: Call, phone_number: str) -> dict[str, Any]:
@@ -401,6 +391,54 @@ def _page(data: Mapping[str, Any], what: str) -> Page:
     elif not isinstance(key, str) or not key:
         raise InvalidReply(f"The platform's list of {what} says that there is more, and not how to get it")
     return Page(items, key, None, data)
+
+
+async def _agent_page(call: Call, query: Query, size: int, cursor: str | None) -> Page:
+    """POST /v2/list-agents: a question, although a POST."""
+    return _page(await call.read("/v2/list-agents", _page_query(query, size, cursor), post=True), "agents")
+
+
+def _agent(entry: Mapping[str, Any]) -> Agent | None:
+    id_, channel, suspended = entry.get("agent_id"), entry.get("channel"), entry.get("is_suspended")
+    if not isinstance(id_, str) or not id_:
+        return None
+    return Agent(
+        id_,
+        as_text(entry.get("agent_name")),
+        channel=channel if channel in {"voice", "chat"} else None,
+        suspended=suspended if isinstance(suspended, bool) else None,
+    )
+
+
+def _brief(number: Mapping[str, Any]) -> Brief | None:
+    phone_number = number_in(number)
+    if phone_number is None:
+        return None
+    return Brief(
+        phone_number,
+        nickname=as_text(number.get("nickname")),
+        inbound=_bound(number, "inbound_agents", "inbound_agent_id"),
+        outbound=_bound(number, "outbound_agents", "outbound_agent_id"),
+        webhook=as_text(number.get("inbound_webhook_url")),
+        more={
+            "sms_inbound": _bound(number, "inbound_sms_agents"),
+            "sms_outbound": _bound(number, "outbound_sms_agents"),
+        },
+    )
+
+
+def _bound(number: Mapping[str, Any], field: str, retired: str = "") -> Sequence[str | Mapping[str, Any]]:
+    """Return the agents of one field: ids, with weight and version only where they say more than that it is this one."""
+    agents = number.get(field)
+    if not isinstance(agents, list) or not agents:
+        return [as_text(number[retired])] if number.get(retired) else ()
+    listed = [agent for agent in agents if isinstance(agent, dict) and isinstance(agent.get("agent_id"), str)]
+    alone = len(listed) == 1 and listed[0].keys() <= {"agent_id", "weight"} and listed[0].get("weight", 1) == 1
+    return [listed[0]["agent_id"]] if alone else listed
+
+
+AGENTS = AgentList(_agent_page, _agent)
+NUMBERS = NumberList(_number_page, "items", _brief, filters={"sort_order": "sort_order"}, agents=AGENTS)
 
 
 def number_in(data: Mapping[str, Any]) -> str | None:
@@ -519,7 +557,7 @@ PLATFORM = Platform(
                 "before you count or conclude."
             ),
             arguments=ListPhoneNumbers,
-            data=PhoneNumbers,
+            data=ListedNumbers,
             handler=list_phone_numbers,
         ),
         Tool(
@@ -563,8 +601,8 @@ PLATFORM = Platform(
             title="List agents",
             description="List the agents on Retell, to find the id that a number is routed to. has_more says whether there is more.",
             arguments=ListAgents,
-            data=VoiceAgents,
-            handler=list_agents,
+            data=ListedAgents,
+            handler=list_all_agents,
         ),
     ),
     prompts=(
@@ -592,8 +630,8 @@ PLATFORM = Platform(
         ),
     ),
     example={"phone_number": "+14155550120", "nickname": "Side door"},
-    answered_by=lambda agent_id: {"inbound_agents": [{"agent_id": agent_id, "weight": 1}]},
-    agents_in=lambda data: {agent["agent_name"]: agent["agent_id"] for agent in data.get("items", ())},
+    answered_by=lambda agent: {"inbound_agents": [{"agent_id": agent, "weight": 1}]},
+    agents=AGENTS,
     sandbox=_sandbox,
     loosely_spelled=frozenset({"number_provider"}),
 )

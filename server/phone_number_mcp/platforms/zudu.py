@@ -12,12 +12,15 @@ from pydantic import BeforeValidator, Field
 from phone_number_mcp.e164 import E164
 from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
+from phone_number_mcp.platforms.agents import Agent, AgentList, ListAgents, ListedAgents, list_agents
+from phone_number_mcp.platforms.lists import Brief, ListArguments, ListedNumbers, NumberList, list_numbers
 from phone_number_mcp.platforms.numbers import (
     AreaCode,
     CreateArguments,
     DeleteArguments,
+    DryRun,
     IdempotencyKey,
-    PageArguments,
+    SortOrder,
     UpdateArguments,
     WebAddress,
     as_text,
@@ -32,7 +35,7 @@ from phone_number_mcp.platforms.numbers import (
     warn_of_unseen_leftovers,
 )
 from phone_number_mcp.platforms.pages import Page, Query, pages
-from phone_number_mcp.tool import Arguments, Data, Secret, Success, Tool
+from phone_number_mcp.tool import TAKES_AGENT, Arguments, Data, Secret, Success, Tool
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -43,10 +46,9 @@ if TYPE_CHECKING:
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 Number = Annotated[E164, Field(description="E.164: + and country code, digits only")]
-InboundAgent = Annotated[str | None, Field(description="Agent that answers calls to it")]
-OutboundAgent = Annotated[str | None, Field(description="Agent that places calls from it")]
+InboundAgent = Annotated[str | None, TAKES_AGENT, Field(description="Answers calls to it: name or id")]
+OutboundAgent = Annotated[str | None, TAKES_AGENT, Field(description="Places calls from it: name or id")]
 Version = Annotated[int | None, Field(ge=0, description="Platform default: 1")]
-PageNumber = Annotated[int | None, Field(ge=0, description="From 0")]
 
 
 class GetPhoneNumber(Arguments):
@@ -70,18 +72,21 @@ class CreatePhoneNumber(CreateArguments):
     outbound_trunk_id: Annotated[str | None, Field(description="SIP trunk for calls from it")] = None
     phone_number_type: Annotated[str | None, Field(description="Such as zudu-twilio")] = None
     idempotency_key: IdempotencyKey = None
+    dry_run: DryRun = None
 
 
-class ListPhoneNumbers(PageArguments):
+class ListPhoneNumbers(ListArguments):
     """The query of GET /api/phone-numbers."""
 
-    page: PageNumber = None
+    retired: ClassVar[Mapping[str, str]] = {
+        "agent_id": "is called agent here, and takes an id or a name",
+        "page": "is not needed: pass on next",
+    }
+
     sort_by: Annotated[
         Literal["phone_number", "nickname", "area_code", "updated_at"] | None, Field(description="Field")
     ] = None
-    nickname: Annotated[str | None, Field(description="Part of the nickname")] = None
-    area_code: Annotated[AreaCode | None, Field(description="Only this one")] = None
-    agent_id: Annotated[str | None, Field(description="Only numbers bound to this agent")] = None
+    sort_order: Annotated[SortOrder | None, Field(description="Direction")] = None
 
 
 class ListAvailablePhoneNumbers(Arguments):
@@ -103,6 +108,7 @@ class ImportPhoneNumber(CreateArguments):
     inbound_agent_id: InboundAgent = None
     outbound_agent_id: OutboundAgent = None
     idempotency_key: IdempotencyKey = None
+    dry_run: DryRun = None
 
 
 class UpdatePhoneNumber(UpdateArguments):
@@ -121,6 +127,7 @@ class UpdatePhoneNumber(UpdateArguments):
     clear_fields: Annotated[
         list[Literal["inbound_agent_id", "outbound_agent_id"]] | None, Field(description="Agents to unassign")
     ] = None
+    dry_run: DryRun = None
 
 
 class DeletePhoneNumber(DeleteArguments):
@@ -132,13 +139,7 @@ class DeletePhoneNumber(DeleteArguments):
     phone_number: Number
     confirm_phone_number: Annotated[E164, Field(description="The same number again")]
     release_bound: Annotated[bool | None, Field(description="Delete although agents are bound; ask the user")] = None
-
-
-class ListAgents(PageArguments):
-    """The query of GET /api/agents."""
-
-    page: PageNumber = None
-    sort_by: Annotated[str | None, Field(description="Such as updated_at")] = None
+    dry_run: DryRun = None
 
 
 # --- what comes back --------------------------------------------------------------------------------------------------
@@ -188,33 +189,10 @@ class CreatedPhoneNumber(Data):
     )
 
 
-class Pagination(Data):
-    """Of a list of numbers."""
-
-    page: int | None = None
-    limit: int | None = None
-    total_pages: int | None = None
-    total_count: int | None = None
-    has_next: bool | None = None
-    has_previous: bool | None = None
-
-
 class TheNumber(Data):
     """A number again."""
 
     summary: ClassVar[str | None] = "As get_phone_number returns it"
-
-
-class PhoneNumbers(Data):
-    """`data` of GET /api/phone-numbers."""
-
-    organization_id: str | None = None
-    phone_numbers: Annotated[list[Any] | None, Field(description="As get_phone_number returns them")] = None
-    returned_count: int | None = None
-    pagination: Pagination | None = None
-    sort_by: str | None = None
-    sort_order: str | None = None
-    applied_filters: dict[str, Any] | None = None
 
 
 class AvailablePhoneNumbers(Data):
@@ -247,24 +225,6 @@ class DeletedPhoneNumber(Data):
     phone_number: str | None = None
     organization_id: str | None = None
     cleanup_results: CleanupResults | None = None
-
-
-class AgentPagination(Data):
-    """Of a list of agents: other words than for numbers."""
-
-    page: int | None = None
-    limit: int | None = None
-    total: int | None = None
-    total_pages: int | None = None
-
-
-class Agents(Data):
-    """`data` of GET /api/agents."""
-
-    organization_id: str | None = None
-    agents: Annotated[list[Any] | None, Field(description="agent_id, agent_name, language, …")] = None
-    returned_count: int | None = None
-    pagination: AgentPagination | None = None
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------------
@@ -309,8 +269,8 @@ async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Succe
 
 
 async def list_phone_numbers(call: Call, arguments: ListPhoneNumbers) -> Success:
-    """GET /api/phone-numbers."""
-    return Success(await call.read("/api/phone-numbers", arguments.query()))
+    """GET /api/phone-numbers, page after page."""
+    return await list_numbers(call, NUMBERS, arguments)
 
 
 async def list_available_phone_numbers(call: Call, _arguments: ListAvailablePhoneNumbers) -> Success:
@@ -318,9 +278,9 @@ async def list_available_phone_numbers(call: Call, _arguments: ListAvailablePhon
     return Success(await call.read("/api/phone-numbers/available"))
 
 
-async def list_agents(call: Call, arguments: ListAgents) -> Success:
-    """GET /api/agents."""
-    return Success(await call.read("/api/agents", arguments.query()))
+async def list_voice_agents(call: Call, arguments: ListAgents) -> Success:
+    """GET /api/agents, page after page."""
+    return await list_agents(call, AGENTS, arguments)
 
 
 def _path(phone_number: str) -> str:
@@ -354,6 +314,47 @@ async def _number_page(call: Call, query: Query, size: int, cursor: str | None) 
     if not isinstance(numbers, list) or not isinstance(pagination, dict) or "has_next" not in pagination:
         raise InvalidReply("The platform's answer is not the documented list of numbers")
     return Page(numbers, str(page + 1) if pagination["has_next"] else None, pagination.get("total_count"), data)
+
+
+async def _agent_page(call: Call, query: Query, size: int, cursor: str | None) -> Page:
+    """GET /api/agents. Its pagination has other words than that of numbers."""
+    page = int(cursor or 0)
+    data = await call.read("/api/agents", {"limit": size, "page": page, **query})
+    agents, pagination = data.get("agents"), data.get("pagination")
+    pages_there_are = pagination.get("total_pages") if isinstance(pagination, dict) else None
+    if not isinstance(agents, list) or not isinstance(pages_there_are, int):
+        raise InvalidReply("The platform's answer is not the documented list of agents")
+    return Page(agents, str(page + 1) if page + 1 < pages_there_are else None, None, data)
+
+
+def _agent(entry: Mapping[str, Any]) -> Agent | None:
+    id_ = entry.get("agent_id")
+    return Agent(id_, as_text(entry.get("agent_name"))) if isinstance(id_, str) and id_ else None
+
+
+def _brief(number: Mapping[str, Any]) -> Brief | None:
+    phone_number = number_in(number)
+    if phone_number is None:
+        return None
+    inbound, outbound = number.get("inbound_agent_id"), number.get("outbound_agent_id")
+    return Brief(
+        phone_number,
+        nickname=as_text(number.get("nickname")),
+        inbound=[as_text(inbound)] if inbound else (),
+        outbound=[as_text(outbound)] if outbound else (),
+        webhook=as_text(number.get("inbound_webhook_url")),
+    )
+
+
+AGENTS = AgentList(_agent_page, _agent)
+NUMBERS = NumberList(
+    _number_page,
+    "phone_numbers",
+    _brief,
+    filters={"nickname": "nickname", "area_code": "area_code", "agent": "agent_id"}
+    | {name: name for name in ("sort_by", "sort_order")},
+    agents=AGENTS,
+)
 
 
 def number_in(data: Mapping[str, Any]) -> str | None:
@@ -473,7 +474,7 @@ PLATFORM = Platform(
                 "there is more: ask for the next page before you count or conclude."
             ),
             arguments=ListPhoneNumbers,
-            data=PhoneNumbers,
+            data=ListedNumbers,
             handler=list_phone_numbers,
         ),
         Tool(
@@ -526,8 +527,8 @@ PLATFORM = Platform(
             title="List agents",
             description="List the organization's voice agents on Zudu, to find the id that a number is routed to.",
             arguments=ListAgents,
-            data=Agents,
-            handler=list_agents,
+            data=ListedAgents,
+            handler=list_voice_agents,
         ),
     ),
     prompts=(
@@ -552,8 +553,8 @@ PLATFORM = Platform(
         ),
     ),
     example={"phone_number": "+14155550120", "nickname": "Side door"},
-    answered_by=lambda agent_id: {"inbound_agent_id": agent_id},
-    agents_in=lambda data: {agent["agent_name"]: agent["agent_id"] for agent in data.get("agents", ())},
+    answered_by=lambda agent: {"inbound_agent_id": agent},
+    agents=AGENTS,
     sandbox=_sandbox,
     loosely_spelled=frozenset({"phone_number_type", "number_provider"}),
 )

@@ -21,6 +21,7 @@ from phone_number_mcp import __version__
 from phone_number_mcp.errors import InvalidReply, TimedOut, ToolError, Unreachable, duration
 from phone_number_mcp.shutdown import Shutdown
 from phone_number_mcp.upstream.call import Call, Progress
+from phone_number_mcp.upstream.memory import Memory
 from phone_number_mcp.upstream.reply import Reply, UnreadableError, parse, read_body, retry_after
 from phone_number_mcp.upstream.request import as_json
 
@@ -72,17 +73,37 @@ class Api:
         """The base URL, where the rest of an address is given as the target: that saves reading it anew for each request."""
         self._prefix = ""
         self._background: asyncio.Task[None] | None = None
+        self._memory = Memory()
 
-    def call(self, account: Account, progress: Progress | None = None, *, shutdown: Shutdown | None = None) -> Call:
-        """Return what one tool call reaches the platform with; its time starts now.
+    def call(
+        self,
+        account: Account,
+        progress: Progress | None = None,
+        *,
+        shutdown: Shutdown | None = None,
+        elapsed: float = 0.0,
+        rehearsal: bool = False,
+    ) -> Call:
+        """Return what one tool call reaches the platform with.
 
         Args:
             account: Whose call it is.
             progress: Called before each further try.
             shutdown: Once it has begun, no write is sent, and nothing is tried again.
+            elapsed: Seconds of its time that are over already.
+            rehearsal: It sends no write; `Call.write` raises what it would send.
         """
-        now = anyio.current_time()
-        return Call(self, account, shutdown or Shutdown(), now, now + self._timeout, progress)
+        started = anyio.current_time() - elapsed
+        return Call(
+            self,
+            account,
+            shutdown or Shutdown(),
+            started,
+            started + self._timeout,
+            progress,
+            _memory=self._memory,
+            _rehearsal=rehearsal,
+        )
 
     async def send(
         self, request: Request, account: Account, deadline: float, before_sending: Callable[[], None] = lambda: None

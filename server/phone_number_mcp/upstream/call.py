@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 
 from phone_number_mcp.errors import InvalidReply, PlatformError, RateLimited, ToolError, Unreachable, duration
+from phone_number_mcp.upstream.memory import Memory
 from phone_number_mcp.upstream.request import Account, Request, Trail
 
 if TYPE_CHECKING:
@@ -35,6 +36,18 @@ class Sender(Protocol):
         """Send a request, once, and return the answer."""
 
 
+class WouldSendError(Exception):
+    """In a dry run, a write would be sent now.
+
+    Args:
+        request: What would be sent.
+    """
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(f"{request.method} {request.path}")
+        self.request = request
+
+
 Progress = Callable[[int, str], Awaitable[None]]
 """Tells whoever waits how it goes: which try is next, and a sentence."""
 
@@ -50,6 +63,8 @@ class Call:
     _deadline: float
     _progress: Progress | None = None
     trail: Trail = field(default_factory=Trail)
+    _memory: Memory = field(default_factory=Memory)
+    _rehearsal: bool = False
 
     def within(self, share: float) -> Call:
         """Return the same call with a share of the time that is left."""
@@ -64,6 +79,19 @@ class Call:
     def deadline_after(self, share: float) -> float:
         """Return when a share of the call's whole time is over, on the event loop's clock."""
         return self._started + (self._deadline - self._started) * share
+
+    @property
+    def elapsed(self) -> float:
+        """The seconds since the call began."""
+        return anyio.current_time() - self._started
+
+    def recall(self, name: str) -> Any:
+        """Return what an earlier call of this account kept under a name; None if there is nothing, or its time is over."""
+        return self._memory.recall(self._account, name)
+
+    def keep(self, name: str, value: Any, seconds: float) -> None:
+        """Keep a value for this account's next calls, for some seconds."""
+        self._memory.keep(self._account, name, value, seconds)
 
     async def sleep(self, seconds: float) -> None:
         """Wait, but never for more than half of the time that is left."""
@@ -99,8 +127,12 @@ class Call:
 
         Raises:
             ToolError: As `read` raises it; `write_outcome` says whether the write took effect, as far as that is known.
+            WouldSendError: This is a dry run.
         """
-        return await self._repeated(Request(method, path, None, body, changes=True), _was_never_sent)
+        request = Request(method, path, None, body, changes=True)
+        if self._rehearsal:
+            raise WouldSendError(request)
+        return await self._repeated(request, _was_never_sent)
 
     async def _repeated(self, request: Request, may_repeat: Callable[[ToolError], bool]) -> Any:
         """Return the data of the answer; what may be repeated is sent up to `TRIES` times, within the deadline."""

@@ -122,7 +122,13 @@ class Writes:
                 await write.finished.wait()
 
     async def run(
-        self, tool: Tool[Any], arguments: Arguments, account: Account, after: AfterResponse | None = None
+        self,
+        tool: Tool[Any],
+        arguments: Arguments,
+        account: Account,
+        after: AfterResponse | None = None,
+        *,
+        elapsed: float = 0.0,
     ) -> Success:
         """Carry a write out, or share the outcome of the same one that is in flight, in this process or another.
 
@@ -131,12 +137,13 @@ class Writes:
             arguments: With what.
             account: Whose write it is.
             after: Runs callbacks once the client has the answer. Without it, the outcome counts as acknowledged when this returns.
+            elapsed: Seconds of the call's time that are over already.
 
         Raises:
             ToolError: As the write ended; `write_outcome` is the truth as far as it could be learnt.
         """
         self.shutdown.refuse_if_begun()
-        call = self._api.call(account, shutdown=self.shutdown)
+        call = self._api.call(account, shutdown=self.shutdown, elapsed=elapsed)
         intent = self._intent(tool, arguments, account, call)
         write = InFlightWrite(tool, arguments, call, intent, key=intent.idempotency_key)
         self._in_flight.append(write)
@@ -148,6 +155,27 @@ class Writes:
             raise
         await self._recorder.acknowledge(write.entry_id, after)
         return success
+
+    async def rehearse(self, tool: Tool[Any], arguments: Arguments, account: Account, *, elapsed: float) -> Success:
+        """Return what a write would send, and what would be said to it; nothing is sent or counted.
+
+        Args:
+            tool: What would be done.
+            arguments: With what.
+            account: Whose write it would be.
+            elapsed: Seconds of the call's time that are over already.
+
+        Raises:
+            ToolError: What the write itself would raise before it sends anything.
+        """
+        from phone_number_mcp.writes.rehearsal import rehearse  # only a dry run needs it
+
+        call = self._api.call(account, shutdown=self.shutdown, elapsed=elapsed, rehearsal=True)
+        intent = self._intent(tool, arguments, account, call)
+        journal, limit = self._recorder.journal, self._max_creates
+        return await rehearse(
+            self._platform, journal, call, intent=intent, tool=tool, arguments=arguments, max_creates=limit
+        )
 
     async def check(self, tool: Tool[Any], arguments: Arguments, account: Account) -> None:
         """Refuse what would be refused anyway, before a person is asked about it.

@@ -163,6 +163,9 @@ class Journal(Protocol):
             LimitExceededError: So many were claimed already. An intent that is taken is never over the limit.
         """
 
+    async def earlier(self, intent: Intent, deadline: float) -> Taken | None:
+        """Return who has what an intent would claim, and change nothing; None if it could be claimed."""
+
     async def entry(self, id_: int, deadline: float) -> Entry | None:
         """Return an entry as it is now."""
 

@@ -132,6 +132,10 @@ class SqliteJournal:
             self._last_id = max(self._last_id, claim.id)  # not before: a commit that fails gives its id to the next
         return claim
 
+    async def earlier(self, intent: Intent, deadline: float) -> Taken | None:
+        """See `journal.Journal`."""
+        return await self._attempt_until(deadline, lambda database: self._earlier(database, intent))
+
     async def entry(self, id_: int, deadline: float) -> Entry | None:
         """See `journal.Journal`."""
         return await self._attempt_until(deadline, lambda database: self._find(database, BY_ID, {"id": id_}))
@@ -331,6 +335,18 @@ class SqliteJournal:
             "operation": intent.operation,
             "midnight": self._clock.now() // DAY * DAY,
         }
+
+    def _earlier(self, database: Database, intent: Intent) -> Taken | None:
+        values = self._values(database, intent) | {
+            "key": intent.idempotency_key if intent.creates else None,
+            "subject": intent.subject,
+        }
+        expired = self._clock.now() - KEY_DAYS * DAY
+        found = self._find(database, BY_KEY, values)
+        if found is not None and not (found.outcome == "applied" and found.started_at < expired):
+            return Taken(found, "key", self._warning)
+        found = self._find(database, BY_SUBJECT, values)
+        return None if found is None else Taken(found, "subject", self._warning)
 
     def _claim(self, database: Database, intent: Intent, limit: int | None) -> Claimed | Taken | int:
         """Return the claim, or who has it; where neither, how many were claimed today."""
