@@ -49,6 +49,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
             {"limit": 2, "sort_by": "phone_number", "sort_order": "ascending"},
         ),
         ("Numbers without agents.", "list_available_phone_numbers", {}),
+        ("Is it answered, and what is there to fix?", "check_phone_number", {"phone_number": "+14155550102"}),
         (
             "A number that another carrier holds. The token goes to the platform and appears nowhere else.",
             "import_phone_number",
@@ -106,6 +107,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
             },
         ),
         ("A page of the list.", "list_phone_numbers", {"limit": 1}),
+        ("Who answers, and what is there to fix?", "check_phone_number", {"phone_number": "+14155550101"}),
         (
             "A number of your own SIP trunk.",
             "import_phone_number",

@@ -18,6 +18,7 @@ FOR_THE_USER = {
     "create_phone_number": "Gets a new number and routes its calls to your voice agents. It may cost money.",
     "list_phone_numbers": "Shows all numbers of the account, page by page.",
     "list_available_phone_numbers": "Shows numbers you already have that no agent uses.",
+    "check_phone_number": "Says whether a number is answered and by whom, whether it can call out, and what to fix.",
     "import_phone_number": "Connects a number that you already have at a carrier.",
     "update_phone_number": "Routes a number to other agents, renames it, or changes its webhook.",
     "delete_phone_number": "Gives a number back. Calls to it stop, and you may not get it again.",

@@ -215,8 +215,8 @@ def test_a_variable_that_resembles_no_setting_gets_the_list_and_no_guess() -> No
 
 
 ZUDU_TOOLS = (
-    "get_phone_number, create_phone_number, list_phone_numbers, list_available_phone_numbers, import_phone_number, "
-    "update_phone_number, delete_phone_number, list_agents"
+    "get_phone_number, create_phone_number, list_phone_numbers, list_available_phone_numbers, check_phone_number, "
+    "import_phone_number, update_phone_number, delete_phone_number, list_agents"
 )
 
 

@@ -31,6 +31,8 @@ HEADERS = {
 }
 HELD, BOUND, FREE, MISSING = "+14155550102", "+14155550100", "+14155550120", "+14155550199"
 AGENTS = [{"agent_id": "agent_night", "weight": 0.75}, {"agent_id": "agent_reception", "weight": 0.25}]
+NIGHT = {"agent_id": "agent_night", "name": "Night desk"}
+RECEPTION = {"agent_id": "agent_reception", "name": "Reception"}
 CONFIRMED = {"phone_number": HELD, "confirm_phone_number": HELD}
 
 
@@ -49,6 +51,8 @@ class Case:
     """Arguments that the platform or the server refuses, and the code."""
     missing: dict[str, Any] | None = None
     """Arguments with a number that is not there."""
+    at_once: bool = False
+    """All requests but the first are sent at the same time."""
 
 
 ZUDU, RETELL = "zudu", "retell"
@@ -88,6 +92,15 @@ CASES = [
         sent=[("GET", f"{NUMBERS}/available", "", None)],
         returned={"available_count": 1},
         refused=({"limit": 5}, "invalid_arguments"),
+    ),
+    Case(
+        ZUDU, "check_phone_number", {"phone_number": BOUND},
+        sent=[
+            ("GET", f"{NUMBERS}/%2B14155550100", "", None), ("GET", "/api/agents", "limit=100&page=0", None)
+        ],
+        returned={"phone_number": BOUND, "inbound": "yes", "outbound": "yes"},
+        refused=({"phone_number": "available"}, "invalid_arguments"),
+        missing={"phone_number": MISSING},
     ),
     Case(
         ZUDU, "import_phone_number",
@@ -161,6 +174,19 @@ CASES = [
         RETELL, "list_phone_numbers", {"unanswered": "true"},
         sent=[("GET", "/v2/list-phone-numbers", "limit=100", None)],
         returned={"returned_count": 1, "total_count": 1},
+    ),
+    Case(
+        RETELL, "check_phone_number", {"phone_number": "+14155550101"},
+        sent=[
+            ("GET", "/get-phone-number/%2B14155550101", "", None),
+            ("POST", "/v2/list-agents", "limit=1000", {}),
+            ("GET", "/list-agent-versions/agent_night", "limit=100&sort_order=descending", None),
+            ("GET", "/list-agent-versions/agent_reception", "limit=100&sort_order=descending", None),
+        ],
+        returned={"phone_number": "+14155550101", "inbound": "yes", "outbound": "no"},
+        refused=({"phone_number": "../x"}, "invalid_arguments"),
+        missing={"phone_number": MISSING},
+        at_once=True,
     ),
     Case(
         RETELL, "import_phone_number",
@@ -237,7 +263,10 @@ async def test_a_call_sends_what_is_documented_and_returns_what_comes_back(
     result = await answer(case, connect, configured(case, platform), case.arguments)
     assert case.returned.items() <= result["data"].items()
     sent = [(request.method, request.path, _parts(request.query), request.body) for request in platform.requests]
-    assert sent == [(method, path, _parts(query), body) for method, path, query, body in case.sent]
+    expected = [(method, path, _parts(query), body) for method, path, query, body in case.sent]
+    if case.at_once:
+        sent, expected = ([first, *sorted(rest, key=str)] for first, *rest in (sent, expected))
+    assert sent == expected
     for request in platform.requests:
         assert HEADERS[case.platform].items() <= request.headers.items()
         assert ("content-type" in request.headers) == (request.body is not None)
@@ -290,20 +319,24 @@ WHOLE_LIFE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any]]]] = {
         ("list_agents", {}, {"returned_count": 3}),
         ("create_phone_number", {"phone_number": FREE, "inbound_agent_id": "agent_night"}, {"phone_number": FREE}),
         ("get_phone_number", {"phone_number": FREE}, {"inbound_agent_id": "agent_night"}),
+        ("check_phone_number", {"phone_number": FREE}, {"inbound": "yes", "answered_by": [NIGHT]}),
         (
             "update_phone_number",
             {"phone_number": FREE, "clear_fields": ["inbound_agent_id"]},
             {"inbound_agent_id": None},
         ),
+        ("check_phone_number", {"phone_number": FREE}, {"inbound": "no", "answered_by": []}),
         ("list_available_phone_numbers", {}, {"available_count": 2}),
         ("delete_phone_number", {"phone_number": FREE, "confirm_phone_number": FREE}, {"phone_number": FREE}),
         ("list_phone_numbers", {}, {"returned_count": 3}),
     ],
     RETELL: [
-        ("list_agents", {}, {"returned_count": 3}),
+        ("list_agents", {}, {"returned_count": 6}),
         ("create_phone_number", {"phone_number": FREE, "inbound_agents": AGENTS}, {"phone_number": FREE}),
         ("get_phone_number", {"phone_number": FREE}, {"inbound_agents": AGENTS}),
+        ("check_phone_number", {"phone_number": FREE}, {"inbound": "yes", "answered_by": [NIGHT, RECEPTION]}),
         ("update_phone_number", {"phone_number": FREE, "clear_fields": ["inbound_agents"]}, {"inbound_agents": None}),
+        ("check_phone_number", {"phone_number": FREE}, {"inbound": "no", "answered_by": []}),
         ("delete_phone_number", {"phone_number": FREE, "confirm_phone_number": FREE}, {"phone_number": FREE}),
         ("list_phone_numbers", {}, {"returned_count": 3}),
     ],

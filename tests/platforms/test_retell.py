@@ -437,6 +437,12 @@ def test_the_published_client_can_do_all_its_phone_number_calls_on_our_sandbox(c
     with pytest.raises(retell.UnprocessableEntityError, match="Cannot find requested asset"):
         numbers.retrieve("1001")
     assert [agent.agent_id for agent in client.agent.list().items][-1] == "agent_callback"
+    (found,) = client.agent.list(filter_criteria={"query": "agent_paused"}).items
+    assert (found.agent_name, found.channel, found.is_suspended) == ("Old menu", "voice", True)
+    versions = client.agent.list_versions("agent_reception", limit=3, sort_order="descending")
+    assert ([each.version for each in versions.items], versions.has_more) == ([3, 2, 1], True)
+    with pytest.raises(retell.UnprocessableEntityError, match="Cannot find requested asset"):
+        client.agent.list_versions("agent_unknown")
 
 
 def test_the_published_client_is_refused_as_the_platform_refuses(client: Retell) -> None:

@@ -239,7 +239,7 @@ class ListAgents(Arguments):
     """Arguments of `list_agents` on every platform."""
 
     name: Annotated[str | None, Field(description="Part of the name")] = None
-    limit: Annotated[int, Field(ge=1, le=500)] = PAGE_SIZE
+    limit: Annotated[int, Field(ge=1, le=500, description="At most")] = PAGE_SIZE
     next: Annotated[str | None, Field(pattern=r"^[0-9]{1,6}$", description="From the answer before")] = None
 
 

@@ -42,7 +42,7 @@ class ListArguments(Arguments):
     area_code: Annotated[AreaCode | None, Field(description="3 digits, US or Canada")] = None
     agent: Annotated[str | None, TAKES_AGENT, Field(description="Bound to this agent: name or id")] = None
     unanswered: Annotated[bool | None, Field(description="true: without inbound agent")] = None
-    limit: Annotated[int, Field(ge=1, le=500)] = LIMIT
+    limit: Annotated[int, Field(ge=1, le=500, description="At most")] = LIMIT
     next: Annotated[str | None, Field(description="next of the answer before; other arguments the same")] = None
 
     not_filters: ClassVar[frozenset[str]] = frozenset({"detail", "limit", "next"})

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -17,6 +18,22 @@ from phone_number_mcp.e164 import E164, parse
 from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
 from phone_number_mcp.platforms.agents import Agent, AgentList, ListAgents, ListedAgents, list_agents
+from phone_number_mcp.platforms.checks import (
+    Binding,
+    PhoneNumberCheck,
+    Report,
+    SeenAgents,
+    Verdict,
+    all_of,
+    any_of,
+    called_by,
+    clause,
+    judge_agent,
+    judge_webhook,
+    read_all,
+    refuse_other,
+    remedy,
+)
 from phone_number_mcp.platforms.lists import Brief, ListArguments, ListedNumbers, NumberList, list_numbers
 from phone_number_mcp.platforms.numbers import (
     NAMED_IN_CREATE,
@@ -51,6 +68,7 @@ if TYPE_CHECKING:
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TAG = re.compile(r"[a-z0-9_-]{1,20}")
+_WEIGHT_TOLERANCE = 1e-6
 _LOST_PLUS = re.compile(r"00[0-9]+|[0-9]{10,}")  # a phone number without its `+`; shorter is an extension, such as 1001
 
 
@@ -98,7 +116,7 @@ class WeightedAgent(Arguments):
 
 def _shares_add_up(agents: list[WeightedAgent]) -> list[WeightedAgent]:
     total = math.fsum(agent.weight for agent in agents)
-    if agents and abs(total - 1) > 1e-6:  # [0.6, 0.3, 0.1] comes to 0.9999999999999999
+    if agents and abs(total - 1) > _WEIGHT_TOLERANCE:  # [0.6, 0.3, 0.1] comes to 0.9999999999999999
         raise ValueError(f"the weights sum to {total:.6g}; they must sum to 1")
     return agents
 
@@ -209,7 +227,7 @@ _CLEARABLE = (
 
 def _clearable(name: str) -> str:
     if name not in _CLEARABLE:
-        raise ValueError(f"cannot be cleared; what can is {', '.join(_CLEARABLE)}")
+        raise ValueError(f"must be one of {', '.join(_CLEARABLE)}")
     return name
 
 
@@ -264,7 +282,7 @@ class DeletePhoneNumber(DeleteArguments):
 
 
 class PhoneNumber(Data):
-    """A number, as every endpoint returns it. Older replies also have the retired ids and versions of single agents."""
+    """A number, as every endpoint returns it. The agent ids and versions are in replies that still have them."""
 
     phone_number: str | None = None
     phone_number_type: str | None = None
@@ -276,6 +294,10 @@ class PhoneNumber(Data):
     outbound_agents: list[Any] | None = None
     inbound_sms_agents: list[Any] | None = None
     outbound_sms_agents: list[Any] | None = None
+    inbound_agent_id: str | None = None
+    outbound_agent_id: str | None = None
+    inbound_agent_version: int | None = None
+    outbound_agent_version: int | None = None
     inbound_webhook_url: str | None = None
     inbound_sms_webhook_url: str | None = None
     allowed_inbound_country_list: list[str] | None = None
@@ -447,6 +469,397 @@ def number_in(data: Mapping[str, Any]) -> str | None:
     return number if isinstance(number, str) and number else None
 
 
+# --- check_phone_number: what it reads, and what that means -----------------------------------------------------------
+
+_JUDGED: Mapping[str, tuple[str, Literal["voice", "chat"]]] = {
+    "inbound_agents": ("calls to it", "voice"),
+    "outbound_agents": ("calls from it", "voice"),
+    "inbound_sms_agents": ("SMS to it", "chat"),
+    "outbound_sms_agents": ("SMS from it", "chat"),
+}
+"""The lists of agents → what they get, and the channel they must have."""
+_AGENTS_PAGE = 1000  # https://docs.retellai.com/api-references/list-agents: limit, at most 1000
+_VERSIONS_PAGE = 100
+_NEWEST = frozenset({"latest", "latest_published"})
+_WITHOUT_PHONES = frozenset({"AQ", "BV", "GS", "HM", "PN", "TF", "UM"})
+"""Countries of ISO 3166-1 that phonenumbers does not know, because they have no numbers of their own."""
+
+
+class Versions(NamedTuple):
+    """What was seen of an agent's versions.
+
+    Args:
+        published: Version → whether it is published.
+        whole: Nothing is missing: a version that was not seen does not exist.
+        unread: Why nothing was seen; None if the check had no read left for it.
+    """
+
+    published: Mapping[int, bool] = {}
+    whole: bool = False
+    unread: ToolError | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why a version may not have been seen, as a clause."""
+        return "the list of its versions was cut" if self.published else clause(self.unread)
+
+    def has(self, reference: Any) -> bool | None:
+        """Return whether there is such a version; None if that is not known."""
+        if reference in (None, "latest") and self.published:
+            return True
+        if reference == "latest_published" and any(self.published.values()):
+            return True
+        if reference in self.published:
+            return True
+        return False if self.whole and self.published else None
+
+
+class Seen(NamedTuple):
+    """What was read beside a number: the agents, the version tags of each, and the versions of some."""
+
+    agents: SeenAgents
+    tags: Mapping[str, Mapping[str, Any]]
+    versions: Mapping[str, Versions]
+
+    def versions_of(self, agent_id: str) -> Versions:
+        """Return what was seen of an agent's versions, if only that nothing was."""
+        return self.versions.get(agent_id, Versions())
+
+
+async def check_phone_number(call: Call, arguments: GetPhoneNumber) -> Success:
+    """GET /get-phone-number, POST /v2/list-agents, and GET /list-agent-versions of two agents."""
+    number = await fetch_number(call, arguments.phone_number)
+    refuse_other(number_in(number), arguments.phone_number)
+    bound = bound_agents(number)
+    if not bound:
+        return judge_phone_number(number, None, {}).success()
+    # Of one agent the platform can be asked by its id, however many there are.
+    question = {"filter_criteria": {"query": _encodable(bound[0])}} if len(bound) == 1 else {}
+
+    def listed(call: Call) -> Awaitable[Any]:
+        return call.read("/v2/list-agents", {"limit": _AGENTS_PAGE}, post=question, repeat=False)
+
+    def versions(agent_id: str, call: Call) -> Awaitable[Any]:
+        path = f"/list-agent-versions/{quote(_encodable(agent_id), safe='')}"
+        return call.read(path, {"limit": _VERSIONS_PAGE, "sort_order": "descending"}, repeat=False)
+
+    agents, *rest = await read_all(call, [listed, *(partial(versions, agent_id) for agent_id in bound)])
+    return judge_phone_number(number, agents, dict(zip(bound, rest, strict=True))).success()
+
+
+def bound_agents(number: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the agents that a number names, those first whose versions say most."""
+    entries = [entry for name in _JUDGED for entry in _entries(number.get(name)) or ()]
+    # A version that is pinned must exist; that of the others can at most be a draft.
+    pinned = [entry for entry in entries if not _is_loose(entry.get("agent_version"))]
+    return list(dict.fromkeys(entry["agent_id"] for entry in (*pinned, *entries)))
+
+
+def _is_loose(reference: Any) -> bool:
+    return reference in (None, "latest") or (isinstance(reference, str) and reference != "latest_published")
+
+
+def _encodable(text: str) -> str:
+    """Return a text of a reply as it can be sent: it may hold a lone surrogate."""
+    return text.encode(errors="replace").decode()
+
+
+def _entries(value: Any) -> list[dict[str, Any]] | None:
+    """Return the entries of a list of agents; None if it cannot be read."""
+    if not value:
+        return []
+    if not isinstance(value, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("agent_id"), str) and entry["agent_id"].strip(".")
+        for entry in value
+    ):
+        return None
+    return value
+
+
+def judge_phone_number(
+    number: Mapping[str, Any], agents: Any | ToolError | None, versions: Mapping[str, Any | ToolError | None]
+) -> Report:
+    """Return what is right and wrong with a number, as far as the platform shows it.
+
+    Args:
+        number: As the platform holds it.
+        agents: The reply of /v2/list-agents, or why there is none; None if it was not asked for.
+        versions: Agent → the reply of /list-agent-versions, or why there is none; None if it was not asked for.
+    """
+    report = Report(number_in(number) or "")
+    listed, tags = _read_agents(agents)
+    seen = Seen(listed, tags, {agent_id: _read_versions(reply) for agent_id, reply in versions.items()})
+    verdicts = {name: _judge_list(report, name, number.get(name), seen) for name in _JUDGED}
+    inbound = _judge_inbound(report, number, verdicts["inbound_agents"])
+    outbound = _judge_outbound(report, number, verdicts["outbound_agents"])
+    report.inbound = all_of(inbound, _judge_countries(report, number, "allowed_inbound_country_list", "call it"))
+    report.outbound = all_of(outbound, _judge_countries(report, number, "allowed_outbound_country_list", "be called"))
+    for name in ("inbound_webhook_url", "inbound_sms_webhook_url"):
+        judge_webhook(report, name, number.get(name))
+    if _is_same_number(number.get("fallback_number"), number.get("phone_number")):
+        fix = "update_phone_number with fallback_number: another number, or clear_fields: fallback_number."
+        problem = "The fallback number is the number itself: calls fail when all lines are busy."
+        report.warning("fallback_number", problem, fix)
+    if number.get("phone_number_type") == "custom" and report.inbound != "no":
+        problem = "Whether the carrier sends this number's calls to Retell cannot be seen."
+        report.info("phone_number_type", problem, "If it does not ring, ask the user to check the SIP trunk there.")
+    return report
+
+
+def _read_agents(reply: Any) -> tuple[SeenAgents, Mapping[str, Mapping[str, Any]]]:
+    """Return what a list of agents shows, and the version tags of each."""
+    if isinstance(reply, ToolError) or reply is None:
+        return SeenAgents({}, whole=False, problem=clause(reply), fix=remedy(reply)), {}
+    items = reply.get("items")
+    entries = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    named = {item["agent_id"]: item for item in entries if isinstance(item.get("agent_id"), str)}
+    whole = isinstance(items, list) and len(named) == len(items) and reply.get("has_more") is False
+    seen = {agent_id: agent for agent_id, item in named.items() if (agent := _agent(item)) is not None}
+    tags = {agent_id: item["tags"] for agent_id, item in named.items() if isinstance(item.get("tags"), dict)}
+    problem = "the list of agents was cut" if isinstance(items, list) else "the list of agents cannot be read"
+    return SeenAgents(seen, whole, None if whole else problem), tags
+
+
+def _read_versions(reply: Any) -> Versions:
+    if isinstance(reply, ToolError) or reply is None:
+        return Versions(unread=reply)
+    items = reply.get("items")
+    if not isinstance(items, list):
+        return Versions(unread=InvalidReply("The platform's answer is not the documented list of versions"))
+    published = {
+        item["version"]: item["is_published"]
+        for item in items
+        if isinstance(item, dict) and type(item.get("version")) is int and isinstance(item.get("is_published"), bool)
+    }
+    return Versions(published, whole=len(published) == len(items) and reply.get("has_more") is False)
+
+
+def _judge_list(report: Report, name: str, value: Any, seen: Seen) -> Verdict | None:
+    """Return whether any of a list's agents can do its work; None if the list is empty."""
+    entries = _entries(value)
+    if entries is None:
+        problem = "The platform's list of agents cannot be read: who is bound is unknown."
+        report.info(name, problem, f"update_phone_number with {name}: the agents that the user wants.")
+        return "unknown"
+    if not entries:
+        return None
+    what, channel = _JUDGED[name]
+    verdicts: list[Verdict] = []
+    for entry, share in zip(entries, _judge_weights(report, name, entries), strict=True):
+        binding = Binding(name, entry["agent_id"], what if len(entries) == 1 else f"{share:.0%} of {what}", channel)
+        verdict = _judge_presence(report, binding, seen)
+        if verdict != "no":
+            verdict = all_of(verdict, _judge_version(report, binding, entry.get("agent_version"), seen))
+        if share:
+            verdicts.append(verdict)
+            if name == "inbound_agents" and verdict != "no":
+                agent = seen.agents.seen.get(binding.agent_id)
+                report.answered_by[binding.agent_id] = agent.name if agent else None
+    return any_of(verdicts) if verdicts else "unknown"
+
+
+def _judge_weights(report: Report, name: str, entries: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the share of each entry; 0 for one whose weight is none."""
+    weights = [entry.get("weight") for entry in entries]
+    shares = [float(each) if isinstance(each, int | float) and 0 < each <= 1 else 0.0 for each in weights]
+    fix = f"update_phone_number with {name}: weights above 0 that sum to 1."
+    if 0.0 in shares:
+        report.warning(name, "A weight is not above 0 and at most 1: that agent gets nothing.", fix)
+    elif abs(math.fsum(shares) - 1) > _WEIGHT_TOLERANCE:
+        report.warning(
+            name, f"The weights sum to {math.fsum(shares):.6g}, not to 1: shares may be other than meant.", fix
+        )
+    return shares
+
+
+def _judge_presence(report: Report, binding: Binding, seen: Seen) -> Verdict:
+    """Return what the list of agents shows of one, and what its versions prove: that it exists, or does not."""
+    agents, versions = seen.agents, seen.versions_of(binding.agent_id)
+    agent = agents.seen.get(binding.agent_id)
+    if agent is None and versions.published:
+        why = agents.problem or "the list of agents lacks it"
+        problem = f"Whether agent {binding.agent_id} is suspended is unknown, because {why}."
+        report.info(binding.field, problem, agents.fix)
+        return "unknown"
+    if agent is None and isinstance(versions.unread, NotFound):
+        agents = SeenAgents(agents.seen, whole=True)
+    verdict = judge_agent(report, binding, agents)
+    if agent is not None and verdict == "yes" and (agent.suspended is None or agent.channel is None):
+        problem = f"The platform does not show whether agent {called_by(agent)} is suspended, or its channel."
+        report.info(binding.field, problem, "Ask the user to look at the agent on the platform.")
+        return "unknown"
+    return verdict
+
+
+def _judge_version(report: Report, binding: Binding, reference: Any, seen: Seen) -> Verdict:
+    """Return whether the version that a number names exists; report a draft.
+
+    https://docs.retellai.com, "Agent version reference": a number, a tag, "latest" (the highest number, drafts too) or
+    "latest_published". A tag without a version is "latest".
+    """
+    agent_id, fix = (
+        binding.agent_id,
+        f"update_phone_number with {binding.field}: an agent_version that exists, or none.",
+    )
+    if isinstance(reference, str) and reference.isascii() and reference.isdecimal():
+        reference = int(reference)
+    elif isinstance(reference, str) and reference not in _NEWEST:
+        tags = seen.tags.get(agent_id)
+        if tags is None:
+            problem = f'Whether agent {agent_id} has a version with the tag "{reference}" is unknown.'
+            report.info(binding.field, problem, "Call list_agents and look at its tags.")
+            return "unknown"
+        if reference not in tags:
+            report.error(
+                binding.field, f'Agent {agent_id} has no version tag "{reference}": {binding.share} fail.', fix
+            )
+            return "no"
+        assigned = tags[reference].get("version") if isinstance(tags[reference], dict) else None
+        reference = "latest" if assigned is None else assigned
+    if reference is not None and type(reference) not in {int, str}:
+        report.info(
+            binding.field, f"The agent_version of agent {agent_id} cannot be read: which it is is unknown.", fix
+        )
+        return "unknown"
+    versions = seen.versions_of(agent_id)
+    found = versions.has(reference)
+    if found is False:
+        report.error(binding.field, f"Agent {agent_id} has no version {reference}: {binding.share} fail.", fix)
+        return "no"
+    if found is None and reference not in (None, "latest"):
+        problem = f"Whether version {reference} of agent {agent_id} exists is unknown, because {versions.problem}."
+        report.info(binding.field, problem, remedy(versions.unread))
+        return "unknown"
+    _judge_publication(report, binding, reference, versions)
+    return "yes"
+
+
+def _judge_publication(report: Report, binding: Binding, reference: Any, versions: Versions) -> None:
+    """Report a version that is a draft: it answers, and an edit to it takes effect at once."""
+    agent_id, published = binding.agent_id, versions.published
+    fix = f'Ask the user to publish it, or update_phone_number with {binding.field}: agent_version "latest_published".'
+    if not published:
+        problem = f"Whether agent {agent_id} is published is unknown, because {versions.problem}."
+        report.info(binding.field, problem, remedy(versions.unread))
+        return
+    newest = max(published)
+    if reference is None and any(published.values()):
+        if not published[newest]:
+            problem = (
+                f"Agent {agent_id} has a draft, {newest}, and no agent_version is given: which one answers is unknown."
+            )
+            report.info(binding.field, problem, fix)
+        return
+    number = newest if reference in (None, "latest") else reference
+    if published.get(number) is False:
+        problem = f"Version {number} of agent {agent_id} is not published: edits to it take effect at once."
+        report.warning(binding.field, problem, fix)
+
+
+def _judge_inbound(report: Report, number: Mapping[str, Any], agents: Verdict | None) -> Verdict:
+    webhook = number.get("inbound_webhook_url")
+    retired = _judge_retired(report, number, "inbound", agents)
+    if agents is None and retired:
+        return "unknown"
+    bind = "update_phone_number with inbound_agents: an agent that list_agents shows, weight 1."
+    if agents is None and not webhook:
+        report.error("inbound_agents", "No agent answers calls to it.", bind)
+        return "no"
+    if not webhook:
+        return agents or "unknown"
+    if agents is None:
+        problem = "The webhook has no agent to fall back on: if it does not answer, the call is dropped."
+        report.warning("inbound_webhook_url", problem, bind)
+        return "unknown"
+    problem = "The webhook may choose another agent, or refuse a call: what it answers cannot be seen."
+    report.info("inbound_webhook_url", problem, "If the wrong agent answers, ask whoever runs the webhook.")
+    return "unknown" if agents == "no" else agents
+
+
+def _judge_outbound(report: Report, number: Mapping[str, Any], agents: Verdict | None) -> Verdict:
+    retired = _judge_retired(report, number, "outbound", agents)
+    if agents is None and retired:
+        return "unknown"
+    if agents is None:
+        fix = "If it should: update_phone_number with outbound_agents: an agent that list_agents shows, weight 1."
+        report.info("outbound_agents", "No agent is bound to call from it.", fix)
+        return "no"
+    if number.get("phone_number_type") != "custom":
+        return agents
+    name = "sip_outbound_trunk_config"
+    fix = "update_phone_number with termination_uri: the SIP trunk's, after asking the user for it."
+    if name not in number:
+        report.info(name, "The platform does not show the SIP trunk: whether it can call out is unknown.", fix)
+        return all_of(agents, "unknown")
+    trunk = number[name]
+    if not isinstance(trunk, dict) or not trunk.get("termination_uri"):
+        report.error(name, "The SIP trunk has no termination_uri: calls from it fail.", fix)
+        return "no"
+    return agents
+
+
+def _judge_retired(report: Report, number: Mapping[str, Any], way: str, agents: Verdict | None) -> bool:
+    """Return whether a number has the retired single agent of one direction; report it."""
+    name, instead = f"{way}_agent_id", f"{way}_agents"
+    retired = number.get(name)
+    if not retired:
+        return False
+    if agents is None:
+        problem = (
+            f"Agent {as_text(retired)} is bound by a field that Retell retired: whether it still counts is unknown."
+        )
+        fix = f'update_phone_number with {instead}: [{{"agent_id": "{as_text(retired)}", "weight": 1}}].'
+        report.warning(name, problem, fix)
+    else:
+        report.info(name, f"Retell retired this field; {instead} counts.", f"Nothing to do; use {instead}.")
+    return True
+
+
+def _judge_countries(report: Report, number: Mapping[str, Any], name: str, what: str) -> Verdict:
+    """Return whether a list of countries lets anybody in. None or empty is all."""
+    value = number.get(name)
+    if not value:
+        return "yes"
+    fix = f"update_phone_number with {name}: codes such as US, or clear_fields: {name} for all countries."
+    if not isinstance(value, list):
+        report.info(name, "The list of countries cannot be read.", fix)
+        return "unknown"
+
+    import phonenumbers  # 25 ms that most numbers, which have no such list, never need
+
+    wrong = [
+        each
+        for each in map(as_text, value)
+        if each.upper() not in phonenumbers.SUPPORTED_REGIONS and each.upper() not in _WITHOUT_PHONES
+    ]
+    if len(wrong) == len(value):
+        problem = f"None of {', '.join(wrong)} is a country code of ISO 3166-1: no country may {what}."
+        report.error(name, problem, fix)
+        return "no"
+    if wrong:
+        report.warning(name, f"{', '.join(wrong)} is no country code of ISO 3166-1, and lets nobody in.", fix)
+    if name == "allowed_inbound_country_list":
+        own = _countries_of(number_in(number) or "")
+        if own and {*own}.isdisjoint(as_text(each).upper() for each in value):
+            report.warning(name, f"Callers from the number's own country, such as {own[0]}, are not let in.", fix)
+    return "yes"
+
+
+def _countries_of(phone_number: str) -> list[str]:
+    """Return the countries that a number may be of, by its country code, the largest first."""
+    import phonenumbers
+
+    try:
+        code = phonenumbers.parse(phone_number, None).country_code
+    except phonenumbers.NumberParseException:
+        return []
+    return [each for each in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code or 0, ()) if each != "001"]
+
+
+def _is_same_number(one: Any, other: Any) -> bool:
+    return isinstance(one, str) and isinstance(other, str) and re.sub(r"[^0-9a-zA-Z]", "", one) == other.lstrip("+")
+
+
 # --- how its replies read ---------------------------------------------------------------------------------------------
 
 _MISSING = re.compile(r"\b(?:cannot find|can not find|not found|does not exist)\b", re.IGNORECASE)
@@ -559,6 +972,17 @@ PLATFORM = Platform(
             arguments=ListPhoneNumbers,
             data=ListedNumbers,
             handler=list_phone_numbers,
+        ),
+        Tool(
+            name="check_phone_number",
+            title="Check phone number",
+            description=(
+                "Say whether a phone number on Retell is answered and by whom, whether it can call out, and what to fix. "
+                "Use it after creating or changing a number, and when calls fail. Changes nothing."
+            ),
+            arguments=GetPhoneNumber,
+            data=PhoneNumberCheck,
+            handler=check_phone_number,
         ),
         Tool(
             name="import_phone_number",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -13,6 +14,21 @@ from phone_number_mcp.e164 import E164
 from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, PlatformError, ToolError, refusal
 from phone_number_mcp.platforms import Platform
 from phone_number_mcp.platforms.agents import Agent, AgentList, ListAgents, ListedAgents, list_agents
+from phone_number_mcp.platforms.checks import (
+    MAX_READS,
+    Binding,
+    PhoneNumberCheck,
+    Report,
+    SeenAgents,
+    Verdict,
+    all_of,
+    clause,
+    judge_agent,
+    judge_webhook,
+    read_all,
+    refuse_other,
+    remedy,
+)
 from phone_number_mcp.platforms.lists import Brief, ListArguments, ListedNumbers, NumberList, list_numbers
 from phone_number_mcp.platforms.numbers import (
     AreaCode,
@@ -327,9 +343,20 @@ async def _agent_page(call: Call, query: Query, size: int, cursor: str | None) -
     return Page(agents, str(page + 1) if page + 1 < pages_there_are else None, None, data)
 
 
-def _agent(entry: Mapping[str, Any]) -> Agent | None:
-    id_ = entry.get("agent_id")
-    return Agent(id_, as_text(entry.get("agent_name"))) if isinstance(id_, str) and id_ else None
+def _agent(entry: Any) -> Agent | None:
+    """Return one agent of the list; None if it cannot be read."""
+    if not isinstance(entry, dict):
+        return None
+    agent_id, name = (entry.get(f"agent_{key}") or entry.get(key) for key in ("id", "name"))
+    if not isinstance(agent_id, str) or not agent_id:
+        return None
+    return Agent(
+        id=agent_id,
+        name=as_text(name),
+        channel=entry["channel"] if entry.get("channel") in ("voice", "chat") else None,
+        suspended=entry["is_suspended"] if isinstance(entry.get("is_suspended"), bool) else None,
+        published=entry["is_published"] if isinstance(entry.get("is_published"), bool) else None,
+    )
 
 
 def _brief(number: Mapping[str, Any]) -> Brief | None:
@@ -363,6 +390,152 @@ def number_in(data: Mapping[str, Any]) -> str | None:
     if isinstance(number, dict):
         number = number.get("phone_number")
     return number if isinstance(number, str) and number else None
+
+
+# --- check_phone_number: what it reads, and what that means -----------------------------------------------------------
+
+_AGENTS_PAGE = 100
+"""The highest limit of GET /api/agents that its page names."""
+_NOT_SHOWN = {"suspended": "suspended", "published": "published", "channel": "for voice"}
+
+
+async def check_phone_number(call: Call, arguments: GetPhoneNumber) -> Success:
+    """GET /api/phone-numbers/{phone-number}, and GET /api/agents until the agents of the number were seen."""
+    number = await fetch_number(call, arguments.phone_number)
+    refuse_other(number_in(number), arguments.phone_number)
+    wanted = {*_bound(number).values()}
+    pages: list[Any | ToolError | None] = []
+    while wanted and call.trail.exchanges < MAX_READS:
+        pages += await read_all(call, [partial(_read_page, len(pages))])
+        wanted -= read_agents(pages).seen.keys()
+        if _is_last(pages):
+            break
+    return judge_phone_number(number, pages).success()
+
+
+def _read_page(page: int, call: Call) -> Awaitable[Any]:
+    return call.read("/api/agents", {"limit": _AGENTS_PAGE, "page": page}, repeat=False)
+
+
+def _bound(number: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of a number that name an agent, and the agents."""
+    named = {name: number.get(name) for name in ("inbound_agent_id", "outbound_agent_id")}
+    return {name: agent_id for name, agent_id in named.items() if isinstance(agent_id, str) and agent_id}
+
+
+def read_agents(pages: Sequence[Any | ToolError | None]) -> SeenAgents:
+    """Return what the pages of GET /api/agents show.
+
+    The list shows ids, names, languages and times. Whether an agent is suspended, published or for voice is read where a
+    reply says so: replies may gain fields.
+
+    Args:
+        pages: The replies from page 0 on, or why there is none; None for one that the check had no read left for.
+    """
+    seen: dict[str, Agent] = {}
+    whole = True
+    for page in pages:
+        if isinstance(page, ToolError) or page is None:
+            return SeenAgents(seen, whole=False, problem=clause(page), fix=remedy(page))
+        entries = page.get("agents")
+        if not isinstance(entries, list):
+            return SeenAgents(seen, whole=False, problem="the list of agents cannot be read")
+        found = [agent for agent in map(_agent, entries) if agent is not None]
+        seen |= {agent.id: agent for agent in found}
+        whole = whole and len(found) == len(entries)
+    if whole and pages and _total_pages(pages[-1]) in range(len(pages) + 1):
+        return SeenAgents(seen, whole=True)
+    return SeenAgents(seen, whole=False, problem="the list of agents was cut")
+
+
+def _total_pages(page: Any) -> int | None:
+    """Return how many pages the list of agents has, as one of them says."""
+    pagination = page.get("pagination") if isinstance(page, dict) else None
+    total = pagination.get("total_pages") if isinstance(pagination, dict) else None
+    return total if type(total) is int else None
+
+
+def _is_last(pages: Sequence[Any]) -> bool:
+    """Return whether there is no use in reading another page of agents."""
+    entries, total = (pages[-1].get("agents") if isinstance(pages[-1], dict) else None), _total_pages(pages[-1])
+    return not isinstance(entries, list) or not entries or (total is not None and total <= len(pages))
+
+
+def judge_phone_number(number: Mapping[str, Any], pages: Sequence[Any | ToolError | None]) -> Report:
+    """Return what is right and wrong with a number, as far as the platform shows it.
+
+    Args:
+        number: As the platform holds it.
+        pages: The replies of GET /api/agents, as `read_agents` takes them.
+    """
+    report = Report(number_in(number) or "")
+    agents = read_agents(pages)
+    report.inbound = _judge_direction(report, number, "inbound", agents)
+    if not number.get("inbound_agent_id") and number.get("inbound_webhook_url"):
+        report.inbound = "unknown"  # the webhook may answer
+    report.outbound = _judge_direction(report, number, "outbound", agents)
+    bound = _bound(number)
+    if report.inbound != "no" and (answering := bound.get("inbound_agent_id")):
+        report.answered_by[answering] = agents.seen[answering].name if answering in agents.seen else None
+    judge_webhook(report, "inbound_webhook_url", number.get("inbound_webhook_url"))
+    known = {name: agents.seen[agent_id] for name, agent_id in bound.items() if agent_id in agents.seen}
+    if known:
+        hidden = [
+            word for name, word in _NOT_SHOWN.items() if any(getattr(agent, name) is None for agent in known.values())
+        ]
+        shown = f"whether the agents are {' or '.join(hidden)}, nor " if hidden else ""
+        problem = f"Zudu does not show {shown}which versions of an agent exist."
+        report.info(
+            next(iter(known)), problem, "If calls fail all the same, ask the user to look at the agent on Zudu."
+        )
+    return report
+
+
+def _judge_direction(report: Report, number: Mapping[str, Any], way: str, agents: SeenAgents) -> Verdict:
+    """Return whether calls of one direction work: the agent, its version, the trunk, and for inbound the dispatch rule."""
+    field = f"{way}_agent_id"
+    bind = f"update_phone_number with {field}: an agent that list_agents shows."
+    what = "calls to it" if way == "inbound" else "calls from it"
+    agent_id = number.get(field)
+    if field not in number or not isinstance(agent_id, str | None):
+        report.info(field, f"The platform does not show which agent is bound: {what} are unknown.", bind)
+        return "unknown"
+    if not agent_id:
+        if way == "outbound":
+            report.info(field, "No agent is bound to call from it.", f"If it should: {bind}")
+        elif number.get("inbound_webhook_url"):
+            problem = "No agent answers calls to it; whether the webhook does cannot be seen."
+            report.warning(field, problem, bind)
+        else:
+            report.error(field, "No agent answers calls to it.", bind)
+        return "no"
+    verdicts = [judge_agent(report, Binding(field, agent_id, what), agents)]
+    version = number.get(f"{way}_agent_version")
+    if version is not None and (type(version) is not int or version < 0):
+        fix = f"update_phone_number with {way}_agent_version: a version that the agent has, such as 1."
+        report.error(f"{way}_agent_version", f"{as_text(version)} is no version of an agent: {what} fail.", fix)
+        verdicts.append("no")
+    routes = ("inbound_trunk_id", "dispatch_rule_id") if way == "inbound" else ("outbound_trunk_id",)
+    return all_of(*verdicts, *[_judge_route(report, number, name, what) for name in routes])
+
+
+_ROUTES = {
+    "inbound_trunk_id": "update_phone_number with inbound_agent_id: the same agent, then check again; if it stays, tell the user.",
+    "dispatch_rule_id": "update_phone_number with inbound_agent_id: the same agent, then check again; if it stays, tell the user.",
+    "outbound_trunk_id": "update_phone_number with outbound_trunk_id: the trunk, after asking the user for it.",
+}
+"""What calls are routed by → how to fix it where it is missing. Only the outbound trunk can be set."""
+
+
+def _judge_route(report: Report, number: Mapping[str, Any], name: str, what: str) -> Verdict:
+    if number.get(name):
+        return "yes"
+    thing = name.removesuffix("_id").replace("_", " ")
+    if name not in number:
+        report.info(name, f"The platform does not show the {thing}: whether {what} work is unknown.", _ROUTES[name])
+        return "unknown"
+    report.error(name, f"There is no {thing}: {what} fail.", _ROUTES[name])
+    return "no"
 
 
 # --- how its replies read ---------------------------------------------------------------------------------------------
@@ -484,6 +657,17 @@ PLATFORM = Platform(
             arguments=ListAvailablePhoneNumbers,
             data=AvailablePhoneNumbers,
             handler=list_available_phone_numbers,
+        ),
+        Tool(
+            name="check_phone_number",
+            title="Check phone number",
+            description=(
+                "Say whether a phone number on Zudu is answered and by whom, whether it can call out, and what to fix. "
+                "Use it after creating or changing a number, and when calls fail. Changes nothing."
+            ),
+            arguments=GetPhoneNumber,
+            data=PhoneNumberCheck,
+            handler=check_phone_number,
         ),
         Tool(
             name="import_phone_number",

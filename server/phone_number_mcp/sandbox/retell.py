@@ -21,6 +21,15 @@ _AGENT_LISTS = ("inbound_agents", "outbound_agents", "inbound_sms_agents", "outb
 _COUNTRY_LISTS = ("allowed_inbound_country_list", "allowed_outbound_country_list")
 _TEXTS = ("nickname", "inbound_webhook_url", "inbound_sms_webhook_url", "fallback_number")
 _NOT_FOUND = "Cannot find requested asset under given api key."
+_AGENTS = (
+    ("agent_reception", "Reception", (True, True, True, True)),
+    ("agent_night", "Night desk", (True,)),
+    ("agent_callback", "Callback", (True,)),
+    ("agent_chat", "Website chat", (True,)),
+    ("agent_draft", "New greeting", (False,)),
+    ("agent_paused", "Old menu", (True,)),
+)
+"""Id, name, and of each version whether it is published. Three are not fit to answer calls, so that it can be seen."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -41,6 +50,7 @@ def routes() -> Sequence[Route]:
         Route("/update-phone-number/{phone_number}", _guarded(retell.update), methods=["PATCH"]),
         Route("/delete-phone-number/{phone_number}", _guarded(retell.delete), methods=["DELETE"]),
         Route("/v2/list-agents", _guarded(retell.agents), methods=["POST"]),
+        Route("/list-agent-versions/{agent_id}", _guarded(retell.versions), methods=["GET"]),
     ]
 
 
@@ -63,20 +73,16 @@ class _Retell:
     def __init__(self) -> None:
         self._numbers = {number["phone_number"]: number for number in _first_numbers()}
         self._rehearsals = Rehearsals()
-        self._agents = [
+        self._agents: list[dict[str, Any]] = [
             {
                 "agent_id": agent_id,
                 "agent_name": name,
-                "channel": "voice",
-                "is_suspended": False,
-                "tags": {},
+                "channel": "chat" if agent_id == "agent_chat" else "voice",
+                "is_suspended": agent_id == "agent_paused",
+                "tags": {"prod": {"version": 3}} if agent_id == "agent_reception" else {},
                 "user_modified_timestamp": _now(),
             }
-            for agent_id, name in (
-                ("agent_reception", "Reception"),
-                ("agent_night", "Night desk"),
-                ("agent_callback", "Callback"),
-            )
+            for agent_id, name, _published in _AGENTS
         ]
 
     async def create(self, request: Request) -> Response:
@@ -186,7 +192,25 @@ class _Retell:
         return _page(request, list(self._numbers.values()), "phone_number")
 
     async def agents(self, request: Request) -> Response:
-        return _page(request, self._agents, "agent_id")
+        criteria = (await _body(request)).get("filter_criteria") or {}
+        query = criteria.get("query", "")
+        found = [
+            agent
+            for agent in self._agents
+            if (query.lower() in agent["agent_name"].lower() or query in agent["agent_id"])
+            and criteria.get("channel", {}).get("value") in {None, agent["channel"]}
+        ]
+        return _page(request, found, "agent_id")
+
+    async def versions(self, request: Request) -> Response:
+        published = next((each[2] for each in _AGENTS if each[0] == request.path_params["agent_id"]), None)
+        if published is None:
+            raise _RefusedError(422, _NOT_FOUND)
+        entries = [
+            {"version": version, "is_published": is_published, "last_modification_timestamp": _now()}
+            for version, is_published in enumerate(published)
+        ]
+        return _page(request, entries, "version")
 
 
 # --- the rules of the platform ----------------------------------------------------------------------------------------
@@ -219,13 +243,13 @@ def _page(request: Request, entries: list[dict[str, Any]], key: str) -> Response
     ordered = sorted(entries, key=lambda entry: str(entry[key]), reverse=descending)
     start = 0
     if after := request.query_params.get("pagination_key"):
-        keys = [entry[key] for entry in ordered]
+        keys = [str(entry[key]) for entry in ordered]
         if after not in keys:
             raise _RefusedError(400, "pagination_key is not known.")
         start = keys.index(after) + 1
     shown = ordered[start : start + limit]
     more = start + limit < len(ordered)
-    return JSONResponse({"items": shown, "has_more": more} | ({"pagination_key": shown[-1][key]} if more else {}))
+    return JSONResponse({"items": shown, "has_more": more} | ({"pagination_key": str(shown[-1][key])} if more else {}))
 
 
 def _kept(phone_number: str, body: dict[str, Any], kind: str) -> dict[str, Any]:

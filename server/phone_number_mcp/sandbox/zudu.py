@@ -166,6 +166,7 @@ class _Zudu:
         self._check_agents(body)
         allowed = {*_TEXTS, *_INTEGERS} - {"area_code", "phone_number_type"}
         number |= {name: value for name, value in body.items() if name in allowed}
+        number |= _routes_of(number)
         number["updated_at"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return _succeed("Phone number updated successfully", _shown(number))
 
@@ -312,9 +313,8 @@ def _kept(body: dict[str, Any]) -> dict[str, Any]:
     phone_number = body["phone_number"]
     nanp = re.fullmatch(r"\+1([0-9]{3})([0-9]{3})([0-9]{4})", phone_number)
     given = {name: body[name] for name in (*_TEXTS, *_INTEGERS) if body.get(name) is not None}
-    inbound, outbound = given.get("inbound_agent_id"), given.get("outbound_agent_id")
     now = datetime.now(UTC)
-    return {
+    kept = {
         "phone_number": phone_number,
         "phone_number_pretty": "+1 ({}) {}-{}".format(*nanp.groups()) if nanp else phone_number,
         "organization_id": ORGANIZATION,
@@ -327,13 +327,24 @@ def _kept(body: dict[str, Any]) -> dict[str, Any]:
         "inbound_agent_version": 1,
         "outbound_agent_version": 1,
         "inbound_webhook_url": None,
-        "inbound_trunk_id": f"trunk_inbound_{phone_number[-4:]}" if inbound else None,
-        "outbound_trunk_id": f"trunk_outbound_{phone_number[-4:]}" if outbound else None,
-        "dispatch_rule_id": f"dispatch_{phone_number[-4:]}" if inbound else None,
+        "inbound_trunk_id": None,
+        "outbound_trunk_id": None,
+        "dispatch_rule_id": None,
         "created_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "updated_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "last_modification_timestamp": int(now.timestamp() * 1000),
     } | given
+    return kept | _routes_of(kept)
+
+
+def _routes_of(number: dict[str, Any]) -> dict[str, str]:
+    """Return what calls of a number are routed by, made where it is missing and an agent is bound."""
+    last = number["phone_number"][-4:]
+    inbound = {"inbound_trunk_id": f"trunk_inbound_{last}", "dispatch_rule_id": f"dispatch_{last}"}
+    made = (inbound if number["inbound_agent_id"] else {}) | (
+        {"outbound_trunk_id": f"trunk_outbound_{last}"} if number["outbound_agent_id"] else {}
+    )
+    return {name: number[name] or value for name, value in made.items()}
 
 
 def _first_numbers() -> list[dict[str, Any]]:

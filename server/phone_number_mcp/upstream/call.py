@@ -97,13 +97,21 @@ class Call:
         """Wait, but never for more than half of the time that is left."""
         await anyio.sleep(max(0, min(seconds, (self._deadline - anyio.current_time()) / 2)))
 
-    async def read(self, path: str, query: Mapping[str, str | int] | None = None, *, post: bool = False) -> Any:
+    async def read(
+        self,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        post: bool | Mapping[str, Any] = False,
+        repeat: bool = True,
+    ) -> Any:
         """Ask for something, and return the data of the answer. It is asked up to three times, as the time allows.
 
         Args:
             path: Starting with `/`, its parts already percent-encoded.
             query: The query parameters.
-            post: The platform wants this question as a POST.
+            post: The platform wants this question as a POST; its body, if it has one.
+            repeat: Whether to ask again if that may help.
 
         Raises:
             NotConfigured: There are no credentials; nothing was sent.
@@ -112,8 +120,9 @@ class Call:
             InvalidReply: A redirect, or an answer that cannot be read.
             ToolError: What the platform's answer means, as `decipher` says.
         """
-        request = Request("POST" if post else "GET", path, query, {} if post else None)
-        return await self._repeated(request, _may_pass)
+        body = None if post is False else {} if post is True else post
+        request = Request("GET" if body is None else "POST", path, query, body)
+        return await self._repeated(request, _may_pass if repeat else _never)
 
     async def write(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Change something, and return the data of the answer.
@@ -152,6 +161,7 @@ class Call:
             await anyio.sleep(wait)
 
     async def _exchange(self, request: Request) -> Any:
+        self.trail.exchanges += 1
         before_sending = self._before_write if request.changes else _before_read
         reply = await self._api.send(request, self._account, self._deadline, before_sending)
         if 300 <= reply.status < 400:  # RFC 9110, section 15.4: redirection
@@ -177,6 +187,10 @@ def _may_pass(error: ToolError) -> bool:
     if isinstance(error, Unreachable):
         return True
     return isinstance(error, RateLimited | PlatformError) and error.facts.get("http_status") in _PASSING
+
+
+def _never(_error: ToolError) -> bool:
+    return False
 
 
 def _was_never_sent(error: ToolError) -> bool:

@@ -40,6 +40,8 @@ class Trail:
 
     write_sent: bool = False
     """Something that changes something was sent."""
+    exchanges: int = 0
+    """How many requests the call has made so far, repeated ones included."""
 
 
 def as_json(body: Mapping[str, Any]) -> tuple[str, bytes]:
