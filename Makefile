@@ -18,7 +18,8 @@ test: $(VENV)/.dev ## run the tests, two at a time: each waits for processes of 
 check: lint types imports test attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs
 
 attack: $(VENV)/.dev ## several processes at once on one journal, 50 rounds; `make test` has 10
-	@$(BIN)/pytest -n 2 --dist worksteal tests/writes/test_processes.py -k several_processes --rounds 50
+	@$(BIN)/pytest -n 2 --dist worksteal tests/writes/test_processes.py tests/writes/test_money_processes.py \
+		-k 'several_processes or no_platform_holds_more' --rounds 50
 
 simulate: $(VENV)/.dev ## run the write protocol in virtual time, SEEDS=10000 histories
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from mcp.client.stdio import StdioServerParameters
 
 from phone_number_mcp.upstream import call
 from phone_number_mcp.writes import reconcile
+from support.fork_server import end
 from support.server import Connect, Open, command
 from support.upstream import Upstream
 from support.wire import RawClient
@@ -38,6 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> Iterator[None]:
+    """End what starts servers, if any was started."""
+    yield
+    end()
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ import pytest
 
 from phone_number_mcp import __version__
 from phone_number_mcp.settings import Options
-from support.server import command
+from support.fork_server import fresh
+from support.server import fresh_command
 
 
 def run(*options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*options),
+        fresh_command(*options),
         capture_output=True,
         text=True,
         env=env or {},
@@ -112,7 +113,7 @@ LATER = {
 
 
 def test_the_start_imports_nothing_that_the_first_reply_does_not_need() -> None:
-    program = [command()[0], "-X", "importtime", *command()[1:]]
+    program = fresh("-X", "importtime", *fresh_command()[1:])
     initialize = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "0"}}
     asked = [("initialize", initialize), ("tools/list", {})]
     lines = [
@@ -141,4 +142,4 @@ assert not hasattr(mcp, "__wrapped__") and "mcp.client" not in sys.modules
 from mcp import Client
 assert mcp.server.MCPServer and mcp.MCPError is MCPError and Client.__name__ == "Client"
 """
-    subprocess.run([command()[0], "-c", code], timeout=60, check=True)
+    subprocess.run(fresh("-c", code), timeout=60, check=True)

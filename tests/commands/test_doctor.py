@@ -18,7 +18,7 @@ import trustme
 from phone_number_mcp.commands.clients import CLIENTS, place, system
 from phone_number_mcp.platforms import PLATFORMS, load
 from support.places import README
-from support.server import KEY, SECRET, command, credentials
+from support.server import KEY, SECRET, command, credentials, fresh_command
 from support.upstream import Answer, Request, Upstream, envelope, reply
 
 pytestmark = pytest.mark.anyio
@@ -338,7 +338,7 @@ async def test_an_entry_is_known_by_its_name_where_its_command_is_wrong(home: di
 async def test_an_entry_with_which_the_server_would_not_work_is_seen(
     home: dict[str, str], more: dict[str, Any], words: str
 ) -> None:
-    program, *arguments = command()
+    program, *arguments = fresh_command()
     entered(home, {"command": program, **more, "args": [*arguments, *more.get("args", [])]})
     _, checks = await doctor(home, "--sandbox")
     assert words in failed(checks)["detail"]
@@ -348,7 +348,7 @@ async def test_the_credentials_of_a_clients_file_are_tried_where_there_are_no_ot
     home: dict[str, str], upstream: Upstream
 ) -> None:
     upstream.answer = accepting(KEY, SECRET)
-    program, *arguments = command()
+    program, *arguments = fresh_command()
     path = entered(
         home, {"command": program, "args": arguments, "env": {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET}}
     )

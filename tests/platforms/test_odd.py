@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from descriptions import manifest, server_json
 from phone_number_mcp.platforms import PLATFORMS
+from support.fork_server import forked
 from support.odd import PLATFORM
 from support.places import SUPPORT
 from support.wire import RawClient
@@ -19,7 +19,7 @@ HELD, FREE = "+14155550100", "+14155550120"
 
 
 def served(own_journal: dict[str, str], *options: str, **env: str) -> AbstractAsyncContextManager[RawClient]:
-    program = [sys.executable, str(SUPPORT / "odd_server.py"), "--platform", "odd", *options]
+    program = forked(str(SUPPORT / "odd_server.py"), "--platform", "odd", *options)
     return RawClient.started(program, own_journal | env)
 
 

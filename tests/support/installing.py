@@ -12,7 +12,7 @@ from phone_number_mcp.commands import jsonc
 from phone_number_mcp.commands.clients import CLIENTS, System
 from phone_number_mcp.commands.editors import merge
 from phone_number_mcp.commands.entries import Entry
-from support.server import KEY, SECRET, command
+from support.server import KEY, SECRET, command, fresh_command
 
 CREDENTIALS = {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET": SECRET}
 ENTRY = {"command": "/opt/bin/phone-number-mcp", "args": []}
@@ -77,7 +77,7 @@ def run(
     name: str = "install",
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(name, *options),
+        (fresh_command if before else command)(name, *options),
         capture_output=True,
         encoding="utf-8",
         env={"HOME": str(home)} | (env or {}),

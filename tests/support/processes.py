@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
-from support.server import KEY, SECRET, command
+from support.fork_server import gone
+from support.server import KEY, SECRET, Program, command
 from support.wire import RawClient
 
 PATIENCE = 120.0
@@ -33,11 +35,11 @@ def account(url: str, name: str = "") -> dict[str, str]:
 
 
 @asynccontextmanager
-async def servers(*environments: dict[str, str]) -> AsyncIterator[list[RawClient]]:
+async def servers(*environments: dict[str, str], program: Program = command) -> AsyncIterator[list[RawClient]]:
     """Start a server for each environment, all at once, and end them all."""
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(RawClient.started(command(), env, patience=PATIENCE))
+            await stack.enter_async_context(RawClient.started(program(), env, patience=PATIENCE))
             for env in environments
         ]
         async with anyio.create_task_group() as tasks:
@@ -52,6 +54,7 @@ async def kill(client: RawClient) -> None:
     """End a server as the kernel does when memory is short: nothing of it runs any more."""
     client.process.kill()
     await client.process.wait()
+    await anyio.to_thread.run_sync(gone, client.process.pid)
 
 
 async def answers(client: RawClient, ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
 from phone_number_mcp.platforms import load
+from support.fork_server import forked, fresh
 from support.upstream import Upstream
 from support.wire import RawClient
 
@@ -33,7 +33,13 @@ class Program(Protocol):
 
 
 def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "phone_number_mcp", *options]
+    """Return a command line that starts the server without importing everything anew: see `fork_server.py`."""
+    return forked("-m", "phone_number_mcp", *options)
+
+
+def fresh_command(*options: str) -> list[str]:
+    """Return the command line that starts the server as a client does, for tests of the process itself."""
+    return fresh("-m", "phone_number_mcp", *options)
 
 
 def credentials(upstream: Upstream) -> dict[str, str]:

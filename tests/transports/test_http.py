@@ -29,7 +29,7 @@ from support.faulty import Faulty, Held
 from support.messages import INITIALIZE, get, request
 from support.person import Person
 from support.processes import until
-from support.server import KEY, SECRET, TOOLS, command, content, credentials, environment
+from support.server import KEY, SECRET, TOOLS, command, content, credentials, environment, fresh_command
 from support.system import STOPS
 from support.upstream import Upstream, reply
 from support.wire import MODERN
@@ -372,7 +372,7 @@ async def call_raw(stream: SocketStream) -> bytes:
 
 
 async def test_more_connections_than_descriptors_are_survived(own_journal: dict[str, str]) -> None:
-    program = ["/bin/sh", "-c", 'ulimit -n 64; exec "$0" "$@"', *command("http", "--sandbox", "--port", "0")]
+    program = ["/bin/sh", "-c", 'ulimit -n 64; exec "$0" "$@"', *fresh_command("http", "--sandbox", "--port", "0")]
     async with started(program, own_journal) as served, AsyncExitStack() as stack:
         port = httpx.URL(served.url).port
         assert port is not None

@@ -21,10 +21,11 @@ import pytest
 from anyio.abc import SocketStream
 
 from phone_number_mcp.writes.maintenance import entries
+from support.fork_server import forked, fresh
 from support.messages import INITIALIZE, INITIALIZED, NUMBER, answers, get, lines, request, session, started
 from support.places import SUPPORT
 from support.processes import until
-from support.server import Open, Program, command, credentials, environment
+from support.server import Open, Program, command, credentials, environment, fresh_command
 from support.upstream import Request, Upstream, envelope, reply
 from support.wire import RawClient
 
@@ -36,22 +37,38 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read 
 MIB = 1024 * 1024
 
 
+SERVER = ("-m", "phone_number_mcp")
+
+
 @pytest.fixture(params=[(), (str(SUPPORT / "threaded.py"),)], ids=["loop", "threads"])
-def python(request: pytest.FixtureRequest) -> list[str]:
-    """How to start Python, so that the event loop waits for the pipes, or threads do, as on Windows."""
-    return [sys.executable, *request.param]
+def before(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What stands before a program's arguments, so that the event loop waits for the pipes, or threads do, as on Windows."""
+    words: tuple[str, ...] = request.param
+    return words
 
 
 @pytest.fixture
-def program(python: list[str]) -> Program:
+def program(before: tuple[str, ...]) -> Program:
     """The server's command line."""
-    return lambda *options: [*python, *command(*options)[1:]]
+    return lambda *options: forked(*before, *SERVER, *options)
+
+
+@pytest.fixture
+def fresh_program(before: tuple[str, ...]) -> Program:
+    """The same, started as a client starts it: for what a process inherits, its memory, and its start."""
+    return lambda *options: fresh(*before, *SERVER, *options)
 
 
 @pytest.fixture
 def raw(program: Program, own_journal: dict[str, str]) -> Open:
     """As the fixture of this name elsewhere, in either way."""
     return lambda *options, env=None: RawClient.started(program(*options), own_journal | (env or {}))
+
+
+@pytest.fixture
+def fresh_raw(fresh_program: Program, own_journal: dict[str, str]) -> Open:
+    """The same, started as a client starts it."""
+    return lambda *options, env=None: RawClient.started(fresh_program(*options), own_journal | (env or {}))
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
@@ -166,8 +183,8 @@ async def test_a_line_is_served_up_to_the_limit_and_refused_above_it(raw: Open) 
 
 @LINUX
 @pytest.mark.parametrize("part", ["[]", "{}", "1"])
-async def test_a_line_that_would_become_much_more_in_memory_is_refused(raw: Open, part: str) -> None:
-    async with raw("--sandbox") as client:
+async def test_a_line_that_would_become_much_more_in_memory_is_refused(fresh_raw: Open, part: str) -> None:
+    async with fresh_raw("--sandbox") as client:
         await client.initialize()
         before = peak(client.process.pid)
         await client.send_line(
@@ -182,8 +199,8 @@ async def test_a_line_that_would_become_much_more_in_memory_is_refused(raw: Open
 
 
 @LINUX
-async def test_an_endless_line_is_refused_once_and_not_kept(raw: Open) -> None:
-    async with raw("--sandbox") as client:
+async def test_an_endless_line_is_refused_once_and_not_kept(fresh_raw: Open) -> None:
+    async with fresh_raw("--sandbox") as client:
         await client.initialize()
         before = peak(client.process.pid)
         assert client.process.stdin is not None
@@ -259,9 +276,9 @@ def held_back(program: Program, own_journal: dict[str, str]) -> Iterator[subproc
 @LINUX
 @pytest.mark.parametrize("how", ["it goes", signal.SIGTERM])
 def test_a_client_that_reads_nothing_is_held_back_and_does_not_hold_the_server(
-    program: Program, own_journal: dict[str, str], how: Any
+    fresh_program: Program, own_journal: dict[str, str], how: Any
 ) -> None:
-    with held_back(program, own_journal) as process:
+    with held_back(fresh_program, own_journal) as process:
         if isinstance(how, signal.Signals):
             process.send_signal(how)
         else:
@@ -276,7 +293,7 @@ def test_a_client_that_reads_nothing_is_held_back_and_does_not_hold_the_server(
 def test_the_end_of_stdin_is_seen_behind_what_is_not_read_where_the_event_loop_sees_it(
     own_journal: dict[str, str],
 ) -> None:
-    with held_back(command, own_journal) as process:
+    with held_back(fresh_command, own_journal) as process:
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(30) == 0
@@ -456,9 +473,15 @@ async def test_writes_that_never_left_when_the_server_ends_are_noted_as_without_
 
 @pytest.mark.parametrize("ignored", [signal.SIGHUP, signal.SIGINT])
 async def test_a_signal_that_is_ignored_from_the_start_stays_so(
-    program: Program, own_journal: dict[str, str], ignored: signal.Signals
+    fresh_program: Program, own_journal: dict[str, str], ignored: signal.Signals
 ) -> None:
-    shell = ["/bin/sh", "-c", f"trap '' {ignored.name.removeprefix('SIG')}; exec \"$@\"", "sh", *program("--sandbox")]
+    shell = [
+        "/bin/sh",
+        "-c",
+        f"trap '' {ignored.name.removeprefix('SIG')}; exec \"$@\"",
+        "sh",
+        *fresh_program("--sandbox"),
+    ]
     async with RawClient.started(shell, own_journal) as client:
         await client.initialize()
         client.process.send_signal(ignored)
@@ -468,10 +491,10 @@ async def test_a_signal_that_is_ignored_from_the_start_stays_so(
 @LINUX
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_during_the_start_ends_it_quietly(
-    program: Program, own_journal: dict[str, str], stop: signal.Signals
+    fresh_program: Program, own_journal: dict[str, str], stop: signal.Signals
 ) -> None:
     with started(
-        program, own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        fresh_program, own_journal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
@@ -512,9 +535,9 @@ async def test_what_waits_for_an_answer_of_the_client_does_not_jam_the_rest(raw:
     ("tool", "told"), [("leave", "SystemExit"), ("crash", "ZeroDivisionError"), ("interrupt", "KeyboardInterrupt")]
 )
 async def test_a_tool_that_crashes_or_leaves_costs_one_call(
-    python: list[str], own_journal: dict[str, str], upstream: Upstream, tool: str, told: str
+    before: tuple[str, ...], own_journal: dict[str, str], upstream: Upstream, tool: str, told: str
 ) -> None:
-    async with crashing(python, own_journal, upstream) as client:
+    async with crashing(before, own_journal, upstream) as client:
         await client.initialize()
         error = (await client.call(tool))["structuredContent"]["error"]
         assert (error["code"], error["retryable"]) == ("internal", False)
@@ -524,9 +547,9 @@ async def test_a_tool_that_crashes_or_leaves_costs_one_call(
 
 
 async def test_a_write_that_leaves_costs_one_call(
-    python: list[str], own_journal: dict[str, str], upstream: Upstream
+    before: tuple[str, ...], own_journal: dict[str, str], upstream: Upstream
 ) -> None:
-    async with crashing(python, own_journal, upstream) as client:
+    async with crashing(before, own_journal, upstream) as client:
         await client.initialize()
         error = (await client.call("leave_in_a_write"))["structuredContent"]["error"]
         assert (error["code"], error["outcome"]) == ("internal", "not_applied")  # it left before it sent anything
@@ -535,10 +558,10 @@ async def test_a_write_that_leaves_costs_one_call(
 
 @pytest.mark.parametrize("tool", ["blurt", "blurt_in_a_write"])
 async def test_a_crash_that_tells_a_secret_among_the_arguments_is_logged_without_it(
-    python: list[str], own_journal: dict[str, str], upstream: Upstream, tool: str
+    before: tuple[str, ...], own_journal: dict[str, str], upstream: Upstream, tool: str
 ) -> None:
     given = {"phone_number": "+14155550120", "provider": "twilio", "account_sid": "AC1", "auth_token": "hush-hush"}
-    async with crashing(python, own_journal, upstream) as client:
+    async with crashing(before, own_journal, upstream) as client:
         await client.initialize()
         await client.call(tool, **given)
     assert "[secret] is no token" in client.stderr.decode()
@@ -546,9 +569,9 @@ async def test_a_crash_that_tells_a_secret_among_the_arguments_is_logged_without
 
 
 async def test_half_a_character_in_a_result_is_written_as_a_replacement(
-    python: list[str], own_journal: dict[str, str], upstream: Upstream
+    before: tuple[str, ...], own_journal: dict[str, str], upstream: Upstream
 ) -> None:
-    async with crashing(python, own_journal, upstream) as client:
+    async with crashing(before, own_journal, upstream) as client:
         await client.initialize()
         response = await client.ask("tools/call", {"name": "halve", "arguments": {}})
         assert "\ud83d" not in json.dumps(response)
@@ -556,9 +579,9 @@ async def test_half_a_character_in_a_result_is_written_as_a_replacement(
 
 
 async def test_nothing_but_the_protocol_gets_to_stdout(
-    python: list[str], own_journal: dict[str, str], upstream: Upstream
+    before: tuple[str, ...], own_journal: dict[str, str], upstream: Upstream
 ) -> None:
-    async with crashing(python, own_journal, upstream) as client:
+    async with crashing(before, own_journal, upstream) as client:
         await client.initialize()
         assert (await client.call("chatter"))["structuredContent"]["data"] == {"child_read_nothing": True}
     for text in ("printed by a library", "written to descriptor 1", "printed by a child"):
@@ -566,9 +589,8 @@ async def test_nothing_but_the_protocol_gets_to_stdout(
         assert text not in client.received.decode()
 
 
-def crashing(python: list[str], own_journal: dict[str, str], upstream: Upstream) -> Any:
-    script = str(SUPPORT / "crashing.py")
-    return RawClient.started([*python, script], own_journal | credentials(upstream))
+def crashing(before: tuple[str, ...], own_journal: dict[str, str], upstream: Upstream) -> Any:
+    return RawClient.started(forked(*before, str(SUPPORT / "crashing.py")), own_journal | credentials(upstream))
 
 
 # --- what was handed over ---
@@ -637,9 +659,13 @@ def test_files_are_served(program: Program, own_journal: dict[str, str], tmp_pat
 
 
 @pytest.mark.parametrize("streams", [("stdin",), ("stdout",), ("stdin", "stdout", "stderr")])
-def test_the_null_device_is_nobody(program: Program, own_journal: dict[str, str], streams: tuple[str, ...]) -> None:
+def test_the_null_device_is_nobody(
+    fresh_program: Program, own_journal: dict[str, str], streams: tuple[str, ...]
+) -> None:
     null = dict.fromkeys(streams, subprocess.DEVNULL)
-    with started(program, own_journal, **({"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | null)) as process:
+    with started(
+        fresh_program, own_journal, **({"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | null)
+    ) as process:
         if process.stdin is not None:
             process.stdin.write(session(request(1)))
             process.stdin.close()
@@ -649,9 +675,9 @@ def test_the_null_device_is_nobody(program: Program, own_journal: dict[str, str]
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed_from_the_start_do_no_harm(
-    program: Program, own_journal: dict[str, str], closed: str
+    fresh_program: Program, own_journal: dict[str, str], closed: str
 ) -> None:
-    line = f"exec {' '.join(program('--sandbox'))} {closed}"
+    line = f"exec {' '.join(fresh_program('--sandbox'))} {closed}"
     ended = subprocess.run(
         ["/bin/sh", "-c", line],
         input=session(request(1)),
@@ -690,12 +716,17 @@ def test_a_pipe_that_others_share_is_left_as_it_was(program: Program, own_journa
 
 
 def test_whoever_starts_it_at_a_terminal_is_told_what_it_waits_for(
-    program: Program, own_journal: dict[str, str]
+    fresh_program: Program, own_journal: dict[str, str]
 ) -> None:
     ours, theirs = os.openpty()
     try:
         with started(
-            program, own_journal, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            fresh_program,
+            own_journal,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         ) as process:
             assert process.stdout is not None
             assert process.stderr is not None
@@ -711,14 +742,14 @@ def test_whoever_starts_it_at_a_terminal_is_told_what_it_waits_for(
         os.close(theirs)
 
 
-def test_a_terminal_is_served(program: Program, own_journal: dict[str, str]) -> None:
+def test_a_terminal_is_served(fresh_program: Program, own_journal: dict[str, str]) -> None:
     import pty  # not on Windows
     import tty
 
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     try:
-        with started(program, own_journal, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        with started(fresh_program, own_journal, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as process:
             os.write(ours, session(request(1)))
             received = b""
             while received.count(b"\n") < 2:

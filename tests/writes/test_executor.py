@@ -21,6 +21,7 @@ import pytest
 from phone_number_mcp.writes.maintenance import entries
 from support.faulty import Faulty, Held
 from support.messages import request, session, started
+from support.processes import kill
 from support.server import KEY, SECRET, Connect, Open, command, content, credentials
 from support.system import STOPS
 from support.upstream import Answer, Request, Upstream, drop, envelope, http, reply, silence
@@ -343,8 +344,7 @@ async def test_after_a_kill_in_mid_post_the_next_start_settles_it_first(
         await client.initialize()
         await client.send_call("create_phone_number", WISH)
         await answer.reached.wait()
-        client.process.kill()
-        await client.process.wait()
+        await kill(client)
     (entry,) = entries(own_journal["PHONE_NUMBER_MCP_JOURNAL"], unresolved=True)
     assert (entry.phone_number, entry.outcome, entry.ended_at) == (NUMBER, None, None)
     platform.work()

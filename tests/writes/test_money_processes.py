@@ -1,7 +1,8 @@
 """The invariant of test_money over real processes: no platform holds more than the agents were told of or warned about.
 
 Hypothesis draws histories of creates by three servers of two accounts, which share one journal, and of what befalls them:
-lost answers, refusals, kill -9, a journal that is locked, clients that go away. `--hypothesis-profile=thorough` draws more.
+lost answers, refusals, kill -9, a journal that is locked, clients that go away. `--rounds 50`, as in `make attack`, draws five
+times as many as `make test`, and `--hypothesis-profile=thorough` many more.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from support.upstream import Answer, Upstream, drop, reply, silence
 from support.wire import RawClient
 
 THOROUGH = settings.get_current_profile_name() == "thorough"
-EXAMPLES = settings.default.max_examples if THOROUGH and settings.default else 8
 SECONDS = 36_000 if THOROUGH else 25
 """After this long, no further example is begun."""
 ACCOUNTS = ["", "", "2"]
@@ -54,7 +54,7 @@ calls = st.fixed_dictionaries(
         "cancelled": st.sampled_from([False, False, True]),
     }
 )
-rounds = st.fixed_dictionaries(
+steps_drawn = st.fixed_dictionaries(
     {
         "calls": st.lists(calls, min_size=1, max_size=4),
         "fault": st.sampled_from(FAULTS),
@@ -175,11 +175,12 @@ async def history(platform_name: str, steps: list[dict[str, Any]], *, keyless: b
 
 
 @pytest.mark.parametrize(("platform_name", "keyless"), [("zudu", False), ("retell", True)])
-def test_no_platform_holds_more_than_the_agents_know_of(platform_name: str, keyless: bool) -> None:
+def test_no_platform_holds_more_than_the_agents_know_of(platform_name: str, keyless: bool, rounds: int) -> None:
     ends = time.monotonic() + SECONDS
+    examples = settings.default.max_examples if THOROUGH and settings.default else rounds // 5
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(steps=st.lists(rounds, min_size=1, max_size=3))
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(steps=st.lists(steps_drawn, min_size=1, max_size=3))
     @example(steps=[QUIET, QUIET | {"fault": "hang", "killed": 0}, QUIET])
     @example(steps=[QUIET | {"fault": "drop", "locked": "at first", "killed": 1}, QUIET])
     def holds(steps: list[dict[str, Any]]) -> None:

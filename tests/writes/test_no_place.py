@@ -12,9 +12,10 @@ from typing import Any
 import anyio
 import pytest
 
+from support.fork_server import forked
 from support.messages import answers, get, request, session
 from support.places import SUPPORT
-from support.server import command, credentials
+from support.server import command, credentials, fresh_command
 from support.upstream import Upstream, envelope, reply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="these are POSIX's places")]
@@ -28,7 +29,7 @@ READ_ONLY = [
     'mount -o remount,bind,ro / && ! touch "$HOME" 2>/dev/null && exec "$@"',
     "sh",
 ]
-HOMELESS = [sys.executable, str(SUPPORT / "homeless.py")]
+HOMELESS = str(SUPPORT / "homeless.py")
 
 
 async def told(program: list[str], env: dict[str, str], upstream: Upstream) -> dict[str, Any]:
@@ -71,17 +72,17 @@ async def test_a_home_below_a_file_stops_nothing(upstream: Upstream, tmp_path: P
 
 
 async def test_a_user_without_a_home_directory_stops_nothing(upstream: Upstream) -> None:
-    assert_all_is_served_from_memory(await told(HOMELESS, {}, upstream))
+    assert_all_is_served_from_memory(await told(forked(HOMELESS), {}, upstream))
 
 
 async def test_a_read_only_root_stops_nothing(upstream: Upstream, read_only_root: list[str]) -> None:
-    results = await told([*read_only_root, *command()], {"HOME": "/missing"}, upstream)
+    results = await told([*read_only_root, *fresh_command()], {"HOME": "/missing"}, upstream)
     assert_all_is_served_from_memory(results)
 
 
 @pytest.mark.parametrize("place", ["/dev/null/journal", "/proc/journal", "~/journal"])
 async def test_a_journal_that_was_asked_for_refuses_writes_there(upstream: Upstream, place: str) -> None:
-    results = await told(HOMELESS, {"PHONE_NUMBER_MCP_JOURNAL": place}, upstream)
+    results = await told(forked(HOMELESS), {"PHONE_NUMBER_MCP_JOURNAL": place}, upstream)
     assert results["list"]["tools"]
     assert results["read"]["structuredContent"] == {"data": {"phone_number": NUMBER}}
     error = results["buy"]["structuredContent"]["error"]

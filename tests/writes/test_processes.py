@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import anyio
 import pytest
 
+from support.fork_server import forked
 from support.ledger import Gate, Ledger
 from support.places import SUPPORT
 from support.processes import (
@@ -34,6 +34,7 @@ from support.processes import (
     unsettled,
     until,
 )
+from support.server import fresh_command
 from support.system import POSIX
 from support.upstream import Upstream, drop, silence
 from support.wire import RawClient
@@ -104,7 +105,7 @@ async def test_a_key_of_a_purchase_without_a_number_is_sent_once_by_several_proc
 async def test_of_several_processes_that_make_the_journal_at_once_one_has_the_claim(
     tmp_path: Path, count: int, rounds: int
 ) -> None:
-    worker = [sys.executable, str(SUPPORT / "claiming.py")]
+    worker = forked(str(SUPPORT / "claiming.py"))
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(RawClient.started(worker, {}, patience=60)) for _ in range(count)]
         for place in range(rounds):
@@ -218,7 +219,7 @@ async def test_a_write_of_an_owner_that_is_stopped_for_longer_than_its_own_time_
     wish = {"phone_number": NUMBER, "idempotency_key": "mine"}
     platform.hold = gate = Gate()
     env |= {"PHONE_NUMBER_MCP_TIMEOUT": "1.5"}
-    async with servers(env, env) as (stopped, other):
+    async with servers(env, env, program=fresh_command) as (stopped, other):
         sent = await stopped.send_call(CREATE, wish)
         await gate.reached.wait()
         before = rows(journal)

@@ -9,9 +9,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from support.server import Connect, Open, content, credentials
+from support.server import Connect, content, credentials, fresh_command
 from support.system import LINUX
 from support.upstream import Answer, Request, Upstream, drop, envelope, reply, silence
+from support.wire import RawClient
 
 if sys.platform != "win32":
     import resource
@@ -171,9 +172,11 @@ async def test_a_field_that_is_to_be_cleared_and_is_not_shown_is_never_called_re
 
 
 @LINUX
-async def test_with_no_descriptor_left_nothing_is_sent_and_that_is_said(raw: Open, upstream: Upstream) -> None:
+async def test_with_no_descriptor_left_nothing_is_sent_and_that_is_said(
+    own_journal: dict[str, str], upstream: Upstream
+) -> None:
     shop = Shop(upstream, write=reply(200, envelope({"phone_number": NUMBER})), commits=True)
-    async with raw(env=credentials(upstream)) as client:
+    async with RawClient.started(fresh_command(), own_journal | credentials(upstream)) as client:
         await client.initialize()
         before = resource.prlimit(client.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(client.process.pid, resource.RLIMIT_NOFILE, (3, before[1]))

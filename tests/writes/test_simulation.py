@@ -1,4 +1,7 @@
-"""The simulation of the write protocol itself: it is deterministic, and some seeds hold in every test run."""
+"""The simulation of the write protocol itself: it is deterministic, and some seeds hold in every test run.
+
+`make simulate`, which `make check` includes, runs 10,000 seeds.
+"""
 
 from __future__ import annotations
 
@@ -17,5 +20,5 @@ def test_a_seed_replays_exactly(seed: int) -> None:
 
 
 def test_the_invariants_hold() -> None:
-    violations = {seed: found for seed in range(200) if (found := simulate(seed).violations)}
+    violations = {seed: found for seed in range(50) if (found := simulate(seed).violations)}
     assert violations == {}
