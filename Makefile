@@ -3,22 +3,39 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOWEST := .venv-lowest
+PYTEST := pytest -n 2 --dist worksteal
 
 SEEDS ?= 10000
 FORMS := $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
-.PHONY: demo test check imports attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
+# What `lowest` runs: all that depends on a dependency. The rest are texts, files and tables of our own.
+MAIN_PATHS := tests/platforms tests/upstream tests/transports tests/commands tests/writes/test_executor.py \
+	tests/writes/test_journal.py tests/test_app.py tests/test_cli.py tests/test_consent.py tests/test_settings.py
+# The tools that run them, at the versions in constraints.txt.
+TEST_TOOLS := h11|hypothesis|pytest|pytest-xdist|retell-sdk|trustme
+
+.PHONY: demo test coverage lowest check imports attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
 
-test: $(VENV)/.dev ## run the tests, two at a time: each waits for processes of its own
-	@$(BIN)/pytest -n 2 --dist worksteal
+test: $(VENV)/.dev ## run the tests, two at a time
+	@$(BIN)/$(PYTEST)
 
-check: lint types imports test attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs
+coverage: $(VENV)/.dev ## run the tests, and show which lines and branches they leave out, in the servers that they start as well
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m $(PYTEST)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lowest: $(LOWEST)/.made ## run the tests of the main paths with the oldest dependencies that pyproject.toml allows
+	@$(LOWEST)/bin/$(PYTEST) -p no:cacheprovider $(MAIN_PATHS)
+
+check: lint types imports coverage lowest attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs; the tests run under coverage
 
 attack: $(VENV)/.dev ## several processes at once on one journal, 50 rounds; `make test` has 10
-	@$(BIN)/pytest -n 2 --dist worksteal tests/writes/test_processes.py tests/writes/test_money_processes.py \
+	@$(BIN)/$(PYTEST) tests/writes/test_processes.py tests/writes/test_money_processes.py \
 		-k 'several_processes or no_platform_holds_more' --rounds 50
 
 simulate: $(VENV)/.dev ## run the write protocol in virtual time, SEEDS=10000 histories
@@ -94,6 +111,13 @@ $(VENV)/.packages: $(VENV)/.dev
 	@$(PIP) install --constraint constraints.txt --group packages
 	@touch $@
 
+$(LOWEST)/.made: pyproject.toml constraints.txt $(VENV)/.packages
+	@$(BIN)/uv --quiet venv --clear --python $(BIN)/python $(LOWEST)
+	@grep -E '^($(TEST_TOOLS))==' constraints.txt > $(LOWEST)/tools.txt
+	@$(BIN)/uv --quiet pip install --python $(LOWEST)/bin/python --resolution lowest-direct \
+		--editable '.[http]' --requirement $(LOWEST)/tools.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) dist packaging/mcpb/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .coverage dist packaging/mcpb/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf tests/clients/.envs tests/clients/*/node_modules tests/conformance/node_modules benchmarks/.envs

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import marshal
 import os
 import runpy
 import select
@@ -29,7 +28,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from io import TextIOWrapper
+from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -136,8 +135,15 @@ class _Job:
             if not part:
                 raise ConnectionError("the launcher was killed before it had said what to start")
             data += part
-        arguments, environment, directory, umask = marshal.loads(data)  # noqa: S302
-        return cls(arguments, environment, directory, umask, descriptors)
+        directory, umask, count, *rest = data.split(b"\0")
+        arguments, variables = rest[: int(count)], rest[int(count) :]
+        return cls(
+            arguments=[os.fsdecode(argument) for argument in arguments],
+            environment={name: value for name, _, value in (variable.partition(b"=") for variable in variables)},
+            directory=os.fsdecode(directory),
+            umask=int(umask),
+            descriptors=descriptors,
+        )
 
     def run(self) -> None:
         """Become what `python ARGUMENTS` is, and run it."""
@@ -164,9 +170,9 @@ class _Job:
 
 def _opened(number: int, like: TextIO) -> TextIO:
     """Open a standard stream as Python does."""
-    # As Python does: nothing in front of stderr may be kept back, and the locale says what is done with half a character.
-    stream = open(number, "rb" if number == 0 else "wb", closefd=False)  # noqa: SIM115
-    return TextIOWrapper(stream, like.encoding, like.errors, line_buffering=number == 2 or os.isatty(number))
+    stream = FileIO(number, "r" if number == 0 else "w", closefd=False)
+    buffer = BufferedReader(stream) if number == 0 else BufferedWriter(stream)
+    return TextIOWrapper(buffer, like.encoding, like.errors, line_buffering=number == 2 or os.isatty(number))
 
 
 def _leave(status: int) -> NoReturn:
@@ -302,9 +308,23 @@ def _import_all() -> None:
             importlib.import_module(module.name)
 
 
+def _measure_each_child() -> None:
+    """Under coverage.py, write down what the imports covered, and have each child measure what is its own."""
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ:
+        return
+    from coverage import Coverage, process_startup
+
+    measured = Coverage.current()
+    if measured is not None:
+        measured.stop()
+        measured.save()
+    os.register_at_fork(after_in_child=lambda: process_startup(force=True))
+
+
 def main() -> None:
     del sys.path[0]  # this folder, whose modules have names that others may have
     _import_all()
+    _measure_each_child()
     gc.collect()
     gc.freeze()
     job = _Forker(socket.socket(fileno=int(sys.argv[1]))).serve()

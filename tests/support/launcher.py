@@ -1,13 +1,12 @@
 """A program in place of `python …`: has the fork server start the process, and is to whoever started it what that process is.
 
 Its arguments are the name of the fork server's socket and what would follow `python`. It hands over its descriptors, arguments,
-environment, working directory and umask, passes signals on, and ends as the process does. It imports only modules that are
-built into the interpreter or loaded before `site`: it is started a thousand times, with `python -I -S`.
+environment, working directory and umask, passes signals on, and ends as the process does. It is started a thousand times, with
+`python -I -S`, and so imports hardly anything but what the interpreter has loaded.
 """
 
 import _signal  # type: ignore[import-not-found]  # typeshed leaves it out; `signal` costs as much as all the rest
 import _socket
-import marshal
 import posix
 import sys
 
@@ -26,7 +25,9 @@ def main() -> None:
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     server.connect(b"\0" + sys.argv[1].encode())
     mask = posix.umask(0)
-    request = marshal.dumps((sys.argv[2:], environment, posix.getcwd(), mask))
+    variables = [name + b"=" + value for name, value in environment.items()]
+    arguments = [argument.encode("utf-8", "surrogateescape") for argument in sys.argv[2:]]
+    request = b"\0".join([posix.getcwdb(), b"%d" % mask, b"%d" % len(arguments), *arguments, *variables])
     descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
     # The request itself is no single message: an environment may be larger than one.
     server.sendmsg(

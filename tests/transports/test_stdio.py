@@ -659,13 +659,9 @@ def test_files_are_served(program: Program, own_journal: dict[str, str], tmp_pat
 
 
 @pytest.mark.parametrize("streams", [("stdin",), ("stdout",), ("stdin", "stdout", "stderr")])
-def test_the_null_device_is_nobody(
-    fresh_program: Program, own_journal: dict[str, str], streams: tuple[str, ...]
-) -> None:
+def test_the_null_device_is_nobody(program: Program, own_journal: dict[str, str], streams: tuple[str, ...]) -> None:
     null = dict.fromkeys(streams, subprocess.DEVNULL)
-    with started(
-        fresh_program, own_journal, **({"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | null)
-    ) as process:
+    with started(program, own_journal, **({"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | null)) as process:
         if process.stdin is not None:
             process.stdin.write(session(request(1)))
             process.stdin.close()
@@ -716,12 +712,12 @@ def test_a_pipe_that_others_share_is_left_as_it_was(program: Program, own_journa
 
 
 def test_whoever_starts_it_at_a_terminal_is_told_what_it_waits_for(
-    fresh_program: Program, own_journal: dict[str, str]
+    program: Program, own_journal: dict[str, str]
 ) -> None:
     ours, theirs = os.openpty()
     try:
         with started(
-            fresh_program,
+            program,
             own_journal,
             stdin=theirs,
             stdout=subprocess.PIPE,
@@ -742,14 +738,14 @@ def test_whoever_starts_it_at_a_terminal_is_told_what_it_waits_for(
         os.close(theirs)
 
 
-def test_a_terminal_is_served(fresh_program: Program, own_journal: dict[str, str]) -> None:
+def test_a_terminal_is_served(program: Program, own_journal: dict[str, str]) -> None:
     import pty  # not on Windows
     import tty
 
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     try:
-        with started(fresh_program, own_journal, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        with started(program, own_journal, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as process:
             os.write(ours, session(request(1)))
             received = b""
             while received.count(b"\n") < 2:
