@@ -7,6 +7,8 @@ LOWEST := .venv-lowest
 PYTEST := pytest -n 2 --dist worksteal
 
 SEEDS ?= 10000
+CHILDREN ?= 2
+MUTANTS ?=
 FORMS := $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
 # What `lowest` runs: all that depends on a dependency. The rest are texts, files and tables of our own.
@@ -15,7 +17,7 @@ MAIN_PATHS := tests/platforms tests/upstream tests/transports tests/commands tes
 # The tools that run them, at the versions in constraints.txt.
 TEST_TOOLS := h11|hypothesis|pytest|pytest-xdist|retell-sdk|trustme
 
-.PHONY: demo test coverage lowest check imports attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image goldens fuzz picture bench clean
+.PHONY: demo test coverage lowest check imports attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image goldens fuzz mutants picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -69,6 +71,12 @@ goldens: $(VENV)/.dev ## write the goldens and the documentation's tables anew, 
 fuzz: $(VENV)/.dev ## a minute of bytes that are no messages
 	@$(BIN)/pytest tests/transports/test_fuzz.py --fuzz-seconds 60
 
+mutants: $(VENV)/.mutants ## change the code in small ways, and see which changes no test notices; takes hours, so not in `check`
+	@mkdir -p .mutants && ln -sfn ../server .mutants/src
+	@for name in tests scripts packaging pyproject.toml; do ln -sfn ../$$name .mutants/$$name; done
+	@cd .mutants && ../$(BIN)/mutmut run --max-children $(CHILDREN) $(MUTANTS)
+	@cd .mutants && ../$(BIN)/mutmut results
+
 picture: $(VENV)/.dev ## draw docs/demo.svg anew
 	@$(BIN)/python scripts/picture.py
 
@@ -118,6 +126,10 @@ $(LOWEST)/.made: pyproject.toml constraints.txt $(VENV)/.packages
 		--editable '.[http]' --requirement $(LOWEST)/tools.txt
 	@touch $@
 
+$(VENV)/.mutants: $(VENV)/.dev
+	@$(PIP) install --constraint constraints.txt --group mutants
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(LOWEST) .coverage dist packaging/mcpb/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .coverage .mutants dist packaging/mcpb/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf tests/clients/.envs tests/clients/*/node_modules tests/conformance/node_modules benchmarks/.envs

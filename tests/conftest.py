@@ -21,6 +21,7 @@ from support.wire import RawClient
 
 # CI draws the same examples every time: what is found there can be found again. Elsewhere each run draws new ones.
 settings.register_profile("ci", derandomize=True)
+settings.register_profile("quick", max_examples=10, derandomize=True)  # what `make mutants` runs for each mutant
 settings.register_profile("thorough", max_examples=200)  # --hypothesis-profile=thorough
 if os.environ.get("CI"):
     settings.load_profile("ci")

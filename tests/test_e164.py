@@ -27,6 +27,7 @@ E164 = st.from_regex(r"\+(?:[2-9][1-9]{3}[0-9]{3,11}|1[2-9][0-8][02-9][2-9][0-9]
         "\uff0b\uff11\uff14\uff11\uff15\uff15\uff15\uff15\uff10\uff11\uff10\uff10",  # full-width
         "\u202a+1 415 555 0100\u202c",  # as copied from a right-to-left page
         "+1\u00a0415\u00a0555\u00a00100",
+        "+14155550100".rjust(64),  # as long as a spelling may be
     ],
 )
 def test_a_number_with_its_country_code_is_read_however_it_is_written(written: str) -> None:
@@ -47,14 +48,21 @@ def test_reserved_test_ranges_are_numbers_too(reserved: str) -> None:
         (14155550100, 'must be a string, not a number. If it starts with its country code, it is "+14155550100"'),
         ("00442079460000", 'Did you mean "+442079460000"?'),
         ("011 44 20 7946 0000", 'Did you mean "+442079460000"?'),
-        ("020 7946 0000", 'as in "+14155550100"'),
+        ("002234567", 'Did you mean "+2234567"?'),
+        ("0112234567", 'Did you mean "+2234567"?'),
+        ("002234567890123456", 'has no country code: E.164 starts with + and the country code, as in "+14155550100"'),
+        ("0112234567890123456", 'has no country code: E.164 starts with + and the country code, as in "+14155550100"'),
+        ("020 7946 0000", 'has no country code: E.164 starts with + and the country code, as in "+14155550100"'),
         ("tel:415-555-0100", "has no country code"),
         ("+1 415 555 0100 ext. 5", "has an extension"),
+        ("+1 415 555 0100 EXT. 5", "has an extension"),
         ("+14155550100x5", "has an extension"),
         ("+14155550100,5", "has an extension"),
         ("tel:+14155550100;ext=5", "has an extension"),
+        ("tel:+14155550100;phone-context=example.com", "has an extension"),
         ("+1 415 555 CALL", "has letters in it"),
         ("+44 (0)20 7946 0000", 'can be read in more than one way; did you mean "+442079460000"?'),
+        ("+57 0 3 1 2345678", "can be read in more than one way. Ask"),  # much is left out: a trunk prefix, a carrier
         ("+14155550100 / +14155550101", "more than one number"),
         ("+4402079460000", 'did you mean "+442079460000"?'),
         ("+1 (0) 415 555 0100", "after +1 there are ten digits"),
@@ -66,7 +74,8 @@ def test_reserved_test_ranges_are_numbers_too(reserved: str) -> None:
         ("+1415", "must have 7 to 15 digits"),
         ("+2234567890123456", "must have 7 to 15 digits"),
         ("+", "is not a phone number"),
-        ("", "has no country code"),
+        ("", 'has no country code: E.164 starts with + and the country code, as in "+14155550100"'),
+        ("+14155550100".rjust(65), "is too long"),
         ("+1" + "0" * 100, "is too long"),
         (None, "must be a string"),
         (True, "must be a string"),
@@ -75,6 +84,7 @@ def test_reserved_test_ranges_are_numbers_too(reserved: str) -> None:
         ("create", "has letters in it"),
         ("Front desk", "has letters in it: it looks like a name, not a phone number"),
         ("Front desk 2", "has letters in it: it looks like a name, not a phone number"),
+        ("Suite 100", "has letters in it: write the digits that they stand for"),
         ("1-800-FLOWERS", "has letters in it: write the digits that they stand for"),
         ("+1 FLOWERS", "has letters in it: write the digits that they stand for"),
         ("+0155550100", "is not a phone number"),

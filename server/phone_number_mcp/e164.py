@@ -94,7 +94,7 @@ def _suggest(digits: str) -> str:
         return f'. Did you mean "+{digits[3:]}"?'
     if _NANP.fullmatch(digits):
         return f'. If it is a number in the US or Canada, it is "+1{digits}"'
-    if not digits.startswith("0") and _E164.fullmatch(f"+{digits}"):
+    if _E164.fullmatch(f"+{digits}"):
         return f'. If it starts with its country code, it is "+{digits}"'
     return ', as in "+14155550100"'
 

@@ -19,6 +19,7 @@ def test_a_seed_replays_exactly(seed: int) -> None:
     assert len(runs[0]) > 10
 
 
-def test_the_invariants_hold() -> None:
-    violations = {seed: found for seed in range(50) if (found := simulate(seed).violations)}
+@pytest.mark.parametrize("first", range(0, 50, 25))  # in parts, of which `make mutants` takes some
+def test_the_invariants_hold(first: int) -> None:
+    violations = {seed: found for seed in range(first, first + 25) if (found := simulate(seed).violations)}
     assert violations == {}
