@@ -632,17 +632,3 @@ async def test_claims_in_one_tick_of_the_clock_keep_their_order(tmp_path: Path) 
         assert taken.entry.running
     for journal in journals:
         await journal.close()
-
-
-@pytest.mark.parametrize(
-    ("spelling", "same"),
-    [
-        ("https://API.Zudu.test", "https://api.zudu.test"),
-        ("https://api.zudu.test:443/", "https://api.zudu.test"),
-        ("http://127.0.0.1:80", "http://localhost"),
-        ("http://[::1]:8080/", "http://localhost:8080"),
-        ("https://api.zudu.test./v1/", "https://api.zudu.test/v1"),
-    ],
-)
-def test_two_spellings_of_an_address_are_one(spelling: str, same: str) -> None:
-    assert normalized(spelling) == normalized(same)
