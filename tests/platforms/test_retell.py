@@ -255,6 +255,55 @@ async def test_a_purchase_that_was_cut_off_is_told_of_once_before_the_next(
     assert [request.method for request in upstream.requests].count("POST") == 1
 
 
+# --- the list ---
+
+
+def page(*numbers: Any, **more: Any) -> Answer:
+    return reply(200, {"items": [{"phone_number": number} for number in numbers]} | more)
+
+
+async def test_every_page_of_the_list_is_read(api: Api, upstream: Upstream) -> None:
+    pages = {
+        "": page("+14155550101", has_more=True, pagination_key="b"),
+        "b": page("+14155550102", has_more=True, pagination_key="c"),
+        "c": page("+14155550103", has_more=False),
+    }
+
+    async def answer(request: Request, stream: Any) -> None:
+        await pages[request.target.partition("&pagination_key=")[2]](request, stream)
+
+    upstream.answer = answer
+    call = api.call(harness.account(RETELL))
+    assert RETELL.list_all_numbers is not None
+    assert await RETELL.list_all_numbers(call) == {"+14155550101", "+14155550102", "+14155550103"}
+    assert {request.target.split("&")[0] for request in upstream.requests} == {"/v2/list-phone-numbers?limit=100"}
+    assert await RETELL.find_number(call, "+14155550103") == {"phone_number": "+14155550103"}
+    assert await RETELL.find_number(call, "+14155550104") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "requests"),
+    [
+        (reply(200, {"has_more": False}), 1),
+        (reply(200, {"items": []}), 1),
+        (page(has_more=True), 1),
+        (page(has_more=True, pagination_key=2), 1),
+        (page(NUMBER, has_more=True, pagination_key="same"), 2),  # it would go on for ever
+        (page(None, has_more=False), 1),
+        (page("", has_more=False), 1),
+        (reply(200, {"items": [NUMBER], "has_more": False}), 1),
+    ],
+)
+async def test_a_list_that_is_not_whole_is_nothing_to_compare_with(
+    api: Api, upstream: Upstream, answer: Answer, requests: int
+) -> None:
+    upstream.answer = answer
+    assert RETELL.list_all_numbers is not None
+    with pytest.raises(InvalidReply):
+        await RETELL.list_all_numbers(api.call(harness.account(RETELL)))
+    assert len(upstream.requests) == requests
+
+
 # --- updates and deletes whose answer is lost ---
 
 

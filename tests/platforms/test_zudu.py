@@ -23,7 +23,7 @@ from phone_number_mcp.errors import (
 from phone_number_mcp.platforms import load
 from phone_number_mcp.upstream.api import Api
 from support.documented import DOCUMENTED_CREATE, DOCUMENTED_CREATED, DOCUMENTED_GET
-from support.harness import run
+from support.harness import account, run
 from support.upstream import Request, Upstream, drop, envelope, reply, silence
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
@@ -272,3 +272,73 @@ async def test_what_is_no_number_never_reaches_a_path(api: Api, upstream: Upstre
     with pytest.raises(InvalidArguments):
         await get(api, name)
     assert upstream.requests == []
+
+
+# --- the list, when a number is read back from it ---
+
+
+def page(*numbers: str, more: bool) -> dict[str, Any]:
+    listed = [{"phone_number": number} for number in numbers]
+    return envelope({"phone_numbers": listed, "pagination": {"has_next": more}})
+
+
+@pytest.mark.parametrize(
+    ("phone_number", "found", "asked"),
+    [
+        ("+14155550101", True, ["limit=100&page=0&area_code=415", "limit=100&page=1&area_code=415"]),
+        (
+            "+14155550102",
+            True,
+            [
+                "limit=100&page=0&area_code=415",
+                "limit=100&page=1&area_code=415",
+                "limit=100&page=0",
+                "limit=100&page=1",
+                "limit=100&page=2",
+            ],
+        ),
+        ("+442079460000", False, ["limit=100&page=0", "limit=100&page=1", "limit=100&page=2"]),
+    ],
+)
+async def test_a_number_is_looked_for_by_its_area_code_and_then_on_every_page(
+    api: Api, upstream: Upstream, phone_number: str, found: bool, asked: list[str]
+) -> None:
+    by_area_code = [page(NUMBER, more=True), page("+14155550101", more=False)]
+    whole = [page(NUMBER, more=True), page("+14155550101", more=True), page("+14155550102", more=False)]
+
+    async def answer(request: Request, stream: Any) -> None:
+        query = request.target.partition("?")[2]
+        pages = by_area_code if "area_code" in query else whole
+        await reply(200, pages[int(query.split("page=")[1][0])])(request, stream)
+
+    upstream.answer = answer
+    number = await ZUDU.find_number(api.call(account(ZUDU)), phone_number)
+    assert number == ({"phone_number": phone_number} if found else None)
+    assert [request.target for request in upstream.requests] == [f"/api/phone-numbers?{query}" for query in asked]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"phone_numbers": [], "pagination": {}},
+        {"phone_numbers": [], "pagination": None},
+        {"phone_numbers": None, "pagination": {"has_next": False}},
+        {"phone_numbers": [], "pagination": {"has_next": True}},  # it would go on for ever
+    ],
+)
+async def test_a_list_that_is_not_whole_proves_no_absence(api: Api, upstream: Upstream, data: dict[str, Any]) -> None:
+    upstream.answer = reply(200, envelope(data))
+    with pytest.raises(InvalidReply):
+        await ZUDU.find_number(api.call(account(ZUDU)), "+442079460000")
+    assert len(upstream.requests) == 1
+
+
+# --- keys ---
+
+
+async def test_an_idempotency_key_has_at_most_200_characters(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(200, envelope({"phone_number": NUMBER}))
+    await create(api, idempotency_key="k" * 200)
+    with pytest.raises(InvalidArguments, match="idempotency_key must have at most 200 characters"):
+        await create(api, idempotency_key="k" * 201)
+    assert len(upstream.requests) == 1
