@@ -35,6 +35,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rounds", type=int, default=10, help="how often several processes attack the journal, a multiple of 10"
     )
     parser.addoption("--fuzz-seconds", default=0, help="how long to go on with inputs that are no messages")
+    parser.addoption("--in-process", action="store_true", help="leave out the tests that start a server")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--in-process"):
+        starting = [item for item in items if "own_journal" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=starting)
+        items[:] = [item for item in items if item not in starting]
 
 
 @pytest.fixture

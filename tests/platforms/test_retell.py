@@ -185,6 +185,36 @@ async def test_what_was_bought_is_named_as_a_candidate(api: Api, upstream: Upstr
         await run(api, "create_phone_number", area_code=628)
     assert "New since: +16285550160" in raised.value.message
     assert "get_phone_number for +16285550160" in str(raised.value.facts["hint"])
+    assert raised.value.facts["detail"] == "candidates: +16285550160"
+    assert shop.posts == 1
+
+
+async def test_all_that_is_new_is_named(api: Api, upstream: Upstream) -> None:
+    shop = Shop(upstream, reply(502, b""), sells=True)
+
+    async def another(request: Request, stream: Any) -> None:
+        shop.numbers.append({"phone_number": "+16285550159"})  # bought by somebody else meanwhile
+        await reply(502, b"")(request, stream)
+
+    shop._bad_answer = another
+    with pytest.raises(OutcomeUnknown, match=r"New since: \+16285550159, \+16285550160") as raised:
+        await run(api, "create_phone_number", area_code=628)
+    assert raised.value.facts["http_status"] == 502
+
+
+async def test_a_purchase_after_which_the_list_fails_is_unknown_with_the_steps_to_find_it(
+    api: Api, upstream: Upstream
+) -> None:
+    shop = Shop(upstream, drop(), sells=True)
+
+    async def fails(request: Request, stream: Any) -> None:
+        shop.lists_fail = True
+        await drop()(request, stream)
+
+    shop._bad_answer = fails
+    with pytest.raises(OutcomeUnknown, match="listing the numbers failed too: No list today") as raised:
+        await run(api, "create_phone_number")
+    assert "Call list_phone_numbers" in str(raised.value.facts["hint"])
     assert shop.posts == 1
 
 
@@ -199,10 +229,13 @@ async def test_nothing_new_after_the_platforms_own_no_means_that_nothing_was_bou
 
 
 async def test_nothing_new_after_a_lost_answer_may_still_be_on_its_way(api: Api, upstream: Upstream) -> None:
-    shop = Shop(upstream, drop(), sells=False)
-    with pytest.raises(OutcomeUnknown, match="No new number is there yet"):
-        await run(api, "create_phone_number")
-    assert shop.posts == 1
+    for answer, status in ((drop(), None), (reply(502, b""), 502)):
+        shop = Shop(upstream, answer, sells=False)
+        with pytest.raises(OutcomeUnknown, match="No new number is there yet") as raised:
+            await run(api, "create_phone_number")
+        assert "Call list_phone_numbers" in str(raised.value.facts["hint"])
+        assert raised.value.facts["http_status"] == status
+    assert shop.posts == 2
 
 
 async def test_purchases_without_a_number_go_one_by_one_and_the_same_one_is_shared(

@@ -9,6 +9,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from phone_number_mcp.errors import AlreadyExists, OutcomeUnknown, ToolError
+from phone_number_mcp.platforms import load
+from phone_number_mcp.tool import Success
+from phone_number_mcp.upstream.api import Api
+from support import harness
 from support.server import Connect, content, credentials, fresh_command
 from support.system import LINUX
 from support.upstream import Answer, Request, Upstream, drop, envelope, reply, silence
@@ -186,3 +191,120 @@ async def test_with_no_descriptor_left_nothing_is_sent_and_that_is_said(
         resource.prlimit(client.process.pid, resource.RLIMIT_NOFILE, before)
         assert "data" in (await client.call("create_phone_number", **WISH))["structuredContent"]
     assert shop.sent("POST") == 1
+
+
+# --- in process: what each outcome proves, and the facts that it keeps ---
+
+ZUDU = load("zudu")
+
+
+async def ended(upstream: Upstream, tool: str, **arguments: Any) -> Success | ToolError:
+    async with Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=5) as api:
+        try:
+            return await harness.run(ZUDU, api, tool, {"phone_number": NUMBER} | arguments)
+        except ToolError as error:
+            return error
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("asked", "unseen"),
+    [
+        ({"nickname": "Side door"}, None),
+        ({"nickname": "Side door", "area_code": 415, "outbound_trunk_id": "t"}, "area_code, outbound_trunk_id"),
+        ({"nickname": "Side door", "number_provider": "TWILIO_1"}, None),
+    ],
+)
+async def test_a_create_that_is_found_as_asked_says_what_could_not_be_checked(
+    upstream: Upstream, asked: dict[str, Any], unseen: str | None
+) -> None:
+    held = {"phone_number": NUMBER, "nickname": "Side door", "number_provider": "twilio-1"}
+    Shop(upstream, write=drop(), commits=False, number=reply(200, envelope(held)))
+    warning = f"The platform does not show {unseen}, so that could not be checked" if unseen else None
+    assert await ended(upstream, "create_phone_number", **asked) == Success(held, reconciled=True, warning=warning)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("write", "status"), [(drop(), None), (reply(503, FAILED), 503)])
+async def test_a_create_that_is_found_but_not_as_asked_may_be_this_calls_own(
+    upstream: Upstream, write: Answer, status: int | None
+) -> None:
+    shop = Shop(upstream, write=write, commits=True)
+    error = await ended(upstream, "create_phone_number", nickname="Front desk")
+    assert isinstance(error, AlreadyExists)
+    assert error.message.startswith(f"{NUMBER} exists")
+    assert error.facts.get("existing") == shop.numbers[NUMBER]
+    assert error.write_outcome == "unknown"
+    assert error.facts.get("http_status") == status
+    assert "update_phone_number" in str(error.facts.get("hint"))
+    assert shop.sent("POST") == 1
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("write", "looks", "outcome"),
+    [
+        (drop(), 2, "unknown"),
+        (reply(502, b""), 2, "unknown"),
+        (reply(500, FAILED), 1, "not_applied"),
+        (reply(503, FAILED), 1, "not_applied"),
+        (reply(200, FAILED), 1, "not_applied"),
+    ],
+)
+async def test_a_write_that_may_still_take_effect_is_looked_for_twice(
+    upstream: Upstream, write: Answer, looks: int, outcome: str
+) -> None:
+    shop = Shop(upstream, write=write, commits=False)
+    error = await ended(upstream, "create_phone_number")
+    assert isinstance(error, ToolError)
+    assert error.write_outcome == outcome
+    assert (shop.sent("POST"), shop.sent("GET")) == (1, looks)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_write_that_shows_at_the_second_look_is_a_success(upstream: Upstream) -> None:
+    shop = Shop(upstream, write=drop(), commits=False)
+
+    async def number(_request: Request, stream: Any) -> None:
+        seen = shop.sent("GET") > 1
+        await (reply(200, envelope({"phone_number": NUMBER})) if seen else reply(404, FAILED))(_request, stream)
+
+    shop.number = number
+    assert await ended(upstream, "create_phone_number") == Success({"phone_number": NUMBER}, reconciled=True)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_unknown_outcome_keeps_what_was_said_of_the_failure(upstream: Upstream) -> None:
+    said = reply(502, envelope(None, message="Bad gateway", status="error", error="upstream"), x_request_id="req-1")
+    Shop(upstream, write=said, commits=False)
+    error = await ended(upstream, "create_phone_number")
+    assert isinstance(error, OutcomeUnknown)
+    assert (error.facts.get("http_status"), error.facts.get("request_id")) == (502, "req-1")
+    assert error.facts.get("detail") == "upstream"
+    assert error.message.startswith(f"The outcome of the write to {NUMBER} is unknown: Bad gateway; ")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("number", "found"), [(NUMBER, True), ("+14155550199", False)])
+async def test_an_answer_about_another_number_is_none(upstream: Upstream, number: str, found: bool) -> None:
+    shop = Shop(upstream, write=drop(), commits=False, number=reply(200, envelope({"phone_number": number})))
+    outcome = await ended(upstream, "create_phone_number")
+    assert isinstance(outcome, Success) is found
+    assert any("?" in request.target for request in upstream.requests) is not found  # the list has to say
+    shop.list = lambda: reply(400, FAILED)
+    if not found:
+        error = await ended(upstream, "create_phone_number")
+        assert isinstance(error, OutcomeUnknown)
+        assert "not about this number" in error.message
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_steps_after_a_change_are_those_of_the_change(upstream: Upstream) -> None:
+    held = {"phone_number": NUMBER, "inbound_agent_id": None, "outbound_agent_id": None, "nickname": "Front desk"}
+    Shop(upstream, write=drop(), commits=False, number=reply(200, envelope(held)))
+    changed = await ended(upstream, "update_phone_number", nickname="Side door")
+    deleted = await ended(upstream, "delete_phone_number", confirm_phone_number=NUMBER)
+    for error, words in ((changed, "If it holds what was asked"), (deleted, "If it is not there, it was deleted")):
+        assert isinstance(error, OutcomeUnknown)
+        assert words in str(error.facts.get("hint"))
+        assert f"get_phone_number for {NUMBER}" in str(error.facts.get("hint"))
