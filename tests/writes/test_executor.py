@@ -10,6 +10,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,15 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
+from phone_number_mcp.errors import JournalUnavailable, LimitReached, OutcomeUnknown, ToolError
+from phone_number_mcp.platforms import load
+from phone_number_mcp.tool import Success
+from phone_number_mcp.upstream.api import Api
+from phone_number_mcp.writes.database import MEMORY
+from phone_number_mcp.writes.executor import Writes
 from phone_number_mcp.writes.maintenance import entries
+from phone_number_mcp.writes.sqlite import SqliteJournal
+from support import harness
 from support.faulty import Faulty, Held
 from support.messages import request, session, started
 from support.processes import kill
@@ -643,4 +653,135 @@ async def test_what_is_simulated_is_not_taken_for_a_purchase(raw: Open, platform
         await call_once(client, WISH)
     async with raw("--max-creates", "1", env=credentials(platform.upstream)) as client:
         assert "data" in await call_once(client, WISH)
+    assert platform.posts == 1
+
+
+# --- in process ---
+
+ZUDU = load("zudu")
+TOOLS = {tool.name: tool for tool in ZUDU.tools}
+ACCOUNT = harness.account(ZUDU)
+CARRIER = {"provider": "twilio", "account_sid": "AC1", "auth_token": "hush-hush"}
+
+
+@asynccontextmanager
+async def executor(
+    upstream: Upstream, *, max_creates: int | None = None, place: str = MEMORY, timeout: float = 5
+) -> AsyncIterator[Writes]:
+    def journal() -> SqliteJournal:
+        return SqliteJournal(place)
+
+    async with (
+        Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=timeout) as api,
+        Writes(ZUDU, api, name="zudu", address=upstream.url, journal=journal, max_creates=max_creates) as writes,
+    ):
+        yield writes
+
+
+async def done(writes: Writes, tool: str, **arguments: Any) -> Success | ToolError:
+    try:
+        return await writes.run(TOOLS[tool], TOOLS[tool].read(arguments), ACCOUNT)
+    except ToolError as failure:
+        return failure
+
+
+@pytest.mark.parametrize("limit", [1, None])
+async def test_the_limit_of_a_day_is_for_what_costs_and_is_said_before_a_person_is_asked(
+    platform: Faulty, limit: int | None
+) -> None:
+    first, second = {"phone_number": "+14155550120"}, {"phone_number": "+14155550121"}
+    create, bring = TOOLS["create_phone_number"], TOOLS["import_phone_number"]
+    async with executor(platform.upstream, max_creates=limit) as writes:
+        await writes.check(create, create.read(first), ACCOUNT)
+        assert isinstance(await done(writes, "create_phone_number", **first), Success)
+        await writes.check(bring, bring.read(second | CARRIER), ACCOUNT)
+        if limit is None:
+            await writes.check(create, create.read(second), ACCOUNT)
+        else:
+            with pytest.raises(LimitReached, match="1 numbers were created today, and --max-creates allows 1"):
+                await writes.check(create, create.read(second), ACCOUNT)
+            refused = await done(writes, "create_phone_number", **second)
+            assert isinstance(refused, LimitReached)
+            assert "1 numbers were created today" in refused.message
+        assert isinstance(await done(writes, "import_phone_number", **second, **CARRIER), Success)
+    assert platform.posts == 2
+
+
+async def test_a_journal_that_cannot_be_written_is_said_before_a_person_is_asked(
+    platform: Faulty, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    create = TOOLS["create_phone_number"]
+    async with executor(platform.upstream, place=str(tmp_path / "file" / "journal")) as writes:
+        with pytest.raises(JournalUnavailable):
+            await writes.check(create, create.read(WISH), ACCOUNT)
+        assert isinstance(await done(writes, "create_phone_number", **WISH), JournalUnavailable)
+    assert platform.methods == []
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("answered", "commits", "about"),
+    [({}, True, None), ({"phone_number": "+14155550199"}, True, None), ({}, False, "no number"),
+     ({"phone_number": "+14155550199"}, False, "another number")],
+)  # fmt: skip
+async def test_only_an_answer_about_its_number_is_believed(
+    platform: Faulty, answered: dict[str, Any], commits: bool, about: str | None
+) -> None:
+    platform.fail(reply(200, envelope(answered)), commits=commits)
+    async with executor(platform.upstream) as writes:
+        outcome = await done(writes, "create_phone_number", **WISH)
+    if about is None:
+        assert outcome == Success(platform.numbers[NUMBER], reconciled=True)
+    else:
+        assert isinstance(outcome, OutcomeUnknown)
+        assert f"is about {about}" in outcome.message
+    assert platform.posts == 1
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_journal_has_how_a_write_ended_before_its_caller_has(platform: Faulty, tmp_path: Path) -> None:
+    place = str(tmp_path / "journal.sqlite3")
+    async with executor(platform.upstream, place=place) as writes:
+        await done(writes, "create_phone_number", **WISH)
+        platform.fail(reply(400, error("No")), commits=False)
+        await done(writes, "create_phone_number", phone_number="+14155550121")
+        platform.fail(drop(), commits=False)
+        await done(writes, "create_phone_number", phone_number="+14155550122")
+        found = [(entry.phone_number, entry.outcome, entry.code) for entry in entries(place)]
+        assert all(entry.acknowledged and not entry.running for entry in entries(place))
+    assert sorted(found) == [
+        ("+14155550120", "applied", None),
+        ("+14155550121", "not_applied", "rejected"),
+        ("+14155550122", "unknown", "outcome_unknown"),
+    ]
+
+
+async def test_a_write_leaves_time_to_read_back(platform: Faulty) -> None:
+    platform.fail(silence(), commits=True)
+    async with executor(platform.upstream, timeout=2) as writes:
+        assert await done(writes, "create_phone_number", **WISH) == Success(platform.numbers[NUMBER], reconciled=True)
+    assert platform.methods == ["POST", "GET"]
+
+
+async def test_a_server_that_ends_accepts_no_write_and_lets_one_in_flight_end(platform: Faulty) -> None:
+    answer = Held(0)
+    platform.fail(answer, commits=True)
+    outcomes: list[Success | ToolError] = []
+
+    async def create() -> None:
+        outcomes.append(await done(writes, "create_phone_number", **WISH))
+
+    async with executor(platform.upstream) as writes, anyio.create_task_group() as tasks:
+        tasks.start_soon(create)
+        await answer.reached.wait()
+        tasks.start_soon(writes.drain)
+        await anyio.wait_all_tasks_blocked()
+        late = await done(writes, "create_phone_number", phone_number="+14155550121")
+        assert isinstance(late, ToolError)
+        assert late.write_outcome == "not_applied"
+        answer.release.set()
+    (outcome,) = outcomes
+    assert isinstance(outcome, Success)
+    assert (outcome.data["phone_number"], outcome.reconciled) == (NUMBER, False)
     assert platform.posts == 1

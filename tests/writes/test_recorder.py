@@ -68,7 +68,7 @@ async def test_what_cannot_be_written_down_at_once_is_tried_until_it_is(place: s
         notes = Recorder(lambda: SqliteJournal(place), tasks)
         assert isinstance(notes.journal, SqliteJournal)
         id_ = await claimed(notes.journal)
-        with anyio.fail_after(10):
+        with anyio.fail_after(20):
             with held(place):
                 await notes.end(id_, "applied", anyio.current_time() + 5, phone_number="+14155550121")
             while (entry := await found(place, id_)).outcome is None:
@@ -90,7 +90,7 @@ async def test_whoever_waits_for_an_answer_does_not_wait_for_the_journal_any_lon
         notes = Recorder(lambda: SqliteJournal(place), tasks)
         assert isinstance(notes.journal, SqliteJournal)
         id_ = await claimed(notes.journal)
-        with held(place), anyio.fail_after(5):
+        with held(place), anyio.fail_after(20):
             await notes.end(id_, "applied", anyio.current_time() + 0.1)
         tasks.cancel_scope.cancel()
     await notes.close()
