@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -308,3 +309,14 @@ async def test_the_steps_after_a_change_are_those_of_the_change(upstream: Upstre
         assert isinstance(error, OutcomeUnknown)
         assert words in str(error.facts.get("hint"))
         assert f"get_phone_number for {NUMBER}" in str(error.facts.get("hint"))
+
+
+@pytest.mark.usefixtures("quick")
+async def test_without_a_list_of_all_numbers_a_lost_purchase_stays_unknown(upstream: Upstream) -> None:
+    platform = replace(load("retell"), list_all_numbers=None)
+    upstream.answer = reply(503, FAILED)
+    async with Api(base_url=upstream.url, decipher=platform.decipher, timeout=5) as api:
+        with pytest.raises(OutcomeUnknown, match="Whether a number was bought is unknown: Database") as raised:
+            await harness.run(platform, api, "create_phone_number", {})
+    assert "Call list_phone_numbers" in str(raised.value.facts["hint"])
+    assert [request.method for request in upstream.requests] == ["POST"]

@@ -32,7 +32,7 @@ def not_shown(sent: Iterable[str], asked: Mapping[str, Any], held: Mapping[str, 
 
 
 def _same(asked: Any, held: Any, *, loosely: bool = False) -> bool:
-    if not asked and not held and asked not in (0, False) and held not in (0, False):
+    if not asked and not held and asked != 0 and held != 0:  # False is 0, too
         return True  # nothing is null, "" or []
     if isinstance(asked, list) and isinstance(held, list):
         left = list(held)  # in any order
