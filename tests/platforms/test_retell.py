@@ -534,3 +534,21 @@ def test_the_published_client_is_refused_as_the_platform_refuses(client: Retell)
         client.phone_number.create(inbound_agents=[{"agent_id": "agent_unknown", "weight": 1}])
     with pytest.raises(retell.AuthenticationError):
         client.copy(api_key="key_invalid").phone_number.list()
+
+
+async def test_an_update_sends_what_changes_and_null_for_what_is_cleared(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(200, {"phone_number": NUMBER})
+    await run(api, "update_phone_number", phone_number=NUMBER, nickname="x", clear_fields=["inbound_webhook_url"])
+    (request,) = upstream.requests
+    assert (request.method, request.target) == ("PATCH", "/update-phone-number/%2B14155550100")
+    assert request.json == {"nickname": "x", "inbound_webhook_url": None}
+
+
+@pytest.mark.parametrize(("written", "sent"), [(0, 0), ("0", 0), ("2", 2), ("prod", "prod"), ("a" * 20, "a" * 20)])
+async def test_an_agent_version_is_sent_as_the_platform_takes_it(
+    api: Api, upstream: Upstream, written: Any, sent: Any
+) -> None:
+    upstream.answer = reply(200, {"phone_number": NUMBER})
+    agents = [{"agent_id": "agent_a", "agent_version": written, "weight": 1}]
+    await run(api, "update_phone_number", phone_number=NUMBER, inbound_agents=agents)
+    assert upstream.requests[0].json["inbound_agents"][0]["agent_version"] == sent

@@ -342,3 +342,38 @@ async def test_an_idempotency_key_has_at_most_200_characters(api: Api, upstream:
     with pytest.raises(InvalidArguments, match="idempotency_key must have at most 200 characters"):
         await create(api, idempotency_key="k" * 201)
     assert len(upstream.requests) == 1
+
+
+# --- updates and deletes ---
+
+
+async def test_an_update_sends_what_changes_and_null_for_what_is_cleared(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(200, envelope({"phone_number": NUMBER, "nickname": "Front desk"}))
+    wish = {"phone_number": NUMBER, "nickname": "Front desk", "clear_fields": ["inbound_agent_id"]}
+    updated = await run(ZUDU, api, "update_phone_number", wish)
+    assert updated.data == {"phone_number": NUMBER, "nickname": "Front desk"}
+    (request,) = upstream.requests
+    assert (request.method, request.target) == ("PATCH", "/api/phone-numbers/%2B14155550100")
+    assert request.json == {"nickname": "Front desk", "inbound_agent_id": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"nickname": "x"}, False), ({"nickname": "x", "inbound_agent_id": "agent_a"}, True)],
+)
+async def test_what_is_not_found_on_an_update_may_be_an_agent_if_one_was_named(
+    api: Api, upstream: Upstream, changes: dict[str, Any], named: bool
+) -> None:
+    upstream.answer = reply(404, {"message": "Not found", "status": "error"})
+    with pytest.raises(NotFound) as raised:
+        await run(ZUDU, api, "update_phone_number", {"phone_number": NUMBER} | changes)
+    assert ("Nothing was changed. Either the number or an agent" in str(raised.value.facts.get("hint"))) is named
+
+
+async def test_a_delete_looks_first_and_then_deletes_that_number(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(
+        200, envelope({"phone_number": NUMBER, "inbound_agent_id": None, "outbound_agent_id": None})
+    )
+    await run(ZUDU, api, "delete_phone_number", {"phone_number": NUMBER, "confirm_phone_number": NUMBER})
+    path = "/api/phone-numbers/%2B14155550100"
+    assert [(request.method, request.target) for request in upstream.requests] == [("GET", path), ("DELETE", path)]
