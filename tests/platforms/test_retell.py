@@ -552,3 +552,49 @@ async def test_an_agent_version_is_sent_as_the_platform_takes_it(
     agents = [{"agent_id": "agent_a", "agent_version": written, "weight": 1}]
     await run(api, "update_phone_number", phone_number=NUMBER, inbound_agents=agents)
     assert upstream.requests[0].json["inbound_agents"][0]["agent_version"] == sent
+
+
+async def test_an_import_sends_what_was_given_and_shows_the_number_if_it_exists(api: Api, upstream: Upstream) -> None:
+    async def answer(request: Request, stream: Any) -> None:
+        taken = reply(400, {"status": "error", "message": f"Phone number {NUMBER} already exists"})
+        await (taken if request.method == "POST" else reply(200, {"phone_number": NUMBER}))(request, stream)
+
+    upstream.answer = answer
+    with pytest.raises(AlreadyExists) as raised:
+        await run(api, "import_phone_number", phone_number=NUMBER, termination_uri="x.pstn.twilio.com")
+    assert raised.value.facts["existing"] == {"phone_number": NUMBER}
+    assert [(request.method, request.target) for request in upstream.requests] == [
+        ("POST", "/import-phone-number"), ("GET", "/get-phone-number/%2B14155550100"),
+    ]  # fmt: skip
+    assert upstream.requests[0].json == {"phone_number": NUMBER, "termination_uri": "x.pstn.twilio.com"}
+
+
+async def test_a_delete_says_which_number_is_gone_although_the_platform_says_nothing(
+    api: Api, upstream: Upstream
+) -> None:
+    whole = {"phone_number": NUMBER, "phone_number_type": "custom", "last_modification_timestamp": 1}
+
+    async def answer(request: Request, stream: Any) -> None:
+        await (reply(204) if request.method == "DELETE" else reply(200, whole))(request, stream)
+
+    upstream.answer = answer
+    gone = await run(api, "delete_phone_number", phone_number=NUMBER, confirm_phone_number=NUMBER)
+    assert gone == {"phone_number": NUMBER}
+    assert [(request.method, request.target) for request in upstream.requests] == [
+        ("GET", "/get-phone-number/%2B14155550100"), ("DELETE", "/delete-phone-number/%2B14155550100"),
+    ]  # fmt: skip
+
+
+async def test_every_agent_that_is_bound_is_named_before_a_delete(api: Api, upstream: Upstream) -> None:
+    agents = [{"agent_id": "agent_a", "weight": 0.5}, {"agent_id": "agent_b", "weight": 0.5}]
+    whole = {"phone_number": NUMBER, "phone_number_type": "custom", "last_modification_timestamp": 1}
+    upstream.answer = reply(200, whole | {"inbound_agents": agents})
+    error = await refusal(api, "delete_phone_number", phone_number=NUMBER, confirm_phone_number=NUMBER)
+    assert "inbound_agents agent_a and agent_b" in error.message
+    assert [request.method for request in upstream.requests] == ["GET"]
+
+
+async def test_what_an_imported_number_is_called_may_be_0(api: Api, upstream: Upstream) -> None:
+    upstream.answer = reply(200, {"phone_number": "0"})
+    await run(api, "get_phone_number", phone_number=0)
+    assert upstream.requests[0].target == "/get-phone-number/0"

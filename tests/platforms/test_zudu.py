@@ -377,3 +377,20 @@ async def test_a_delete_looks_first_and_then_deletes_that_number(api: Api, upstr
     await run(ZUDU, api, "delete_phone_number", {"phone_number": NUMBER, "confirm_phone_number": NUMBER})
     path = "/api/phone-numbers/%2B14155550100"
     assert [(request.method, request.target) for request in upstream.requests] == [("GET", path), ("DELETE", path)]
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ({}, "inbound_agent_id, outbound_agent_id is not shown"),
+        ({"inbound_agent_id": None}, "outbound_agent_id is not shown"),
+        ({"inbound_agent_id": "agent_a", "outbound_agent_id": None}, "still in use: inbound_agent_id agent_a"),
+    ],
+)
+async def test_a_number_is_not_deleted_while_it_may_be_in_use(
+    api: Api, upstream: Upstream, held: dict[str, Any], words: str
+) -> None:
+    upstream.answer = reply(200, envelope({"phone_number": NUMBER} | held))
+    with pytest.raises(InvalidArguments, match=words):
+        await run(ZUDU, api, "delete_phone_number", {"phone_number": NUMBER, "confirm_phone_number": NUMBER})
+    assert [request.method for request in upstream.requests] == ["GET"]
