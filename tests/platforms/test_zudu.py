@@ -394,3 +394,18 @@ async def test_a_number_is_not_deleted_while_it_may_be_in_use(
     with pytest.raises(InvalidArguments, match=words):
         await run(ZUDU, api, "delete_phone_number", {"phone_number": NUMBER, "confirm_phone_number": NUMBER})
     assert [request.method for request in upstream.requests] == ["GET"]
+
+
+@pytest.mark.parametrize(
+    ("answered", "number"),
+    [
+        ({"phone_number": NUMBER}, NUMBER),
+        ({"phone_number": {"phone_number": NUMBER, "nickname": None}}, NUMBER),  # as an import is answered
+        ({"phone_number": {}}, None),
+        ({"phone_number": ""}, None),
+        ({"phone_number": 14155550100}, None),
+        ({}, None),
+    ],
+)
+def test_the_number_that_an_answer_is_about(answered: dict[str, Any], number: str | None) -> None:
+    assert ZUDU.number_in(answered) == number
