@@ -292,7 +292,7 @@ class _App:
         """Return {"data"} or {"error"}: the one place where a result or a failure becomes JSON that is safe to read."""
         secrets: list[str] = []
         try:
-            arguments = tool.read(given, self._tools)
+            arguments = tool.read(given, self._tools).with_secrets(self._settings.named_secrets)
             secrets = arguments.secrets()
             outcome = await attempt(arguments)
             if isinstance(outcome, Success):

@@ -22,6 +22,7 @@ from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 from pydantic import SecretStr, ValidationError
 
 from phone_number_mcp.errors import Declined, FieldProblem, InvalidArguments, duration
+from phone_number_mcp.named_secrets import NamedSecret
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
@@ -166,6 +167,8 @@ class Consent:
         return question
 
     def _shown(self, value: Any) -> str:
+        if isinstance(value, NamedSecret):
+            return f"(secret:{value.name}, its value is not shown)"
         return "(secret, not shown)" if isinstance(value, SecretStr) else self._sanitize.redact(visible(value))
 
     def _digest(self, tool: Tool[Any], arguments: Arguments) -> bytes:

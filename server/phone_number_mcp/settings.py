@@ -7,7 +7,7 @@ that is spelled as the name of a tool may be.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from phone_number_mcp.errors import NotConfigured
+from phone_number_mcp.named_secrets import shown_name
 from phone_number_mcp.platforms import DEFAULT_PLATFORM, PLATFORMS, Platform, load
+from phone_number_mcp.sanitize import MIN_SECRET_LENGTH
 from phone_number_mcp.tool import SIMILAR
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from phone_number_mcp.upstream.request import Account
 
 PREFIX = "PHONE_NUMBER_MCP_"
+NAMED_SECRET = f"{PREFIX}SECRET_"
+"""How the variable of a named secret begins."""
 M = TypeVar("M", bound=BaseModel)
 
 # "${X}", "${env:X}", "${{ X }}", "$X", "%X%", "{{X}}", "<your key>", "sk_…": what is left when a client's configuration was
@@ -38,6 +42,7 @@ _EMPTY = {"", "null", "undefined", "NaN"}
 _MAX_SECRET_FILE = 64 * 1024  # bytes; so that a wrong path such as /dev/zero ends
 _NAME = re.compile(r"[A-Za-z_-]+")  # how a name of a tool may be written; keys and tokens have digits in them
 _LONGEST_NAME = 40
+_SECRET_NAME = re.compile("[A-Z0-9_]{1,100}")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -172,6 +177,8 @@ class Settings:
         credentials: By environment variable; only those that are set.
         placeholders: Of credentials that are not set: the variable that holds a placeholder, where one does.
         http: Where to listen, if that was asked for.
+        named_secrets: The secrets that an argument may name, by name.
+        unset_secrets: Variables of named secrets that hold nothing but a placeholder, or are blank.
     """
 
     options: Options
@@ -180,6 +187,8 @@ class Settings:
     credentials: Mapping[str, SecretStr]
     placeholders: Mapping[str, str] = field(default_factory=dict)
     http: HttpOptions | None = None
+    named_secrets: Mapping[str, SecretStr] = field(default_factory=dict)
+    unset_secrets: tuple[str, ...] = ()
 
     @property
     def configured(self) -> bool:
@@ -209,7 +218,7 @@ class Settings:
 
     def secrets(self) -> list[str]:
         """Return the values that no output may hold."""
-        return [value.get_secret_value() for value in self.credentials.values()]
+        return [value.get_secret_value() for value in (*self.credentials.values(), *self.named_secrets.values())]
 
 
 def variable(option: str) -> str:
@@ -261,6 +270,7 @@ def examine(
                 credentials[name] = SecretStr(secret)
             elif held := [each for each in (name, f"{name}_FILE") if is_placeholder(environ.get(each, ""))]:
                 placeholders[name] = held[0]
+    named, unset = _named_secrets(environ, faults)
     settings = Settings(
         options=chosen,
         platform=platform,
@@ -268,6 +278,8 @@ def examine(
         credentials=credentials,
         placeholders=placeholders,
         http=listening,
+        named_secrets=named,
+        unset_secrets=unset,
     )
     return settings, faults
 
@@ -298,7 +310,11 @@ def _get(environ: Mapping[str, str], name: str) -> str | None:
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return a fault for each variable that looks like a setting and is none: a restriction with a typo would restrict nothing."""
     known = {name.upper(): variable(name) for name in (*Options.model_fields, *HttpOptions.model_fields)}
-    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known.values())
+    unknown = sorted(
+        name
+        for name in environ
+        if name.startswith(PREFIX) and not name.startswith(NAMED_SECRET) and name not in known.values()
+    )
     if not unknown:
         return []
     import difflib  # only a fault needs it
@@ -392,7 +408,40 @@ def _base_url(platform: Platform, environ: Mapping[str, str], faults: list[str])
     return value
 
 
+def _named_secrets(environ: Mapping[str, str], faults: list[str]) -> tuple[dict[str, SecretStr], tuple[str, ...]]:
+    """Return the named secrets by name, and the variables that hold none although they are there."""
+    named: dict[str, SecretStr] = {}
+    unset: list[str] = []
+    for variable_name in sorted(name for name in environ if name.startswith(NAMED_SECRET)):
+        name = variable_name.removeprefix(NAMED_SECRET).removesuffix("_FILE")
+        if not _SECRET_NAME.fullmatch(name) or name == "FILE":
+            faults.append(
+                f"{variable_name}: must be {NAMED_SECRET} and a name in capitals, digits and _, such as TWILIO"
+            )
+        elif _get(environ, variable_name) is None:
+            unset.append(variable_name)
+        elif variable_name == f"{NAMED_SECRET}{name}_FILE" and _get(environ, f"{NAMED_SECRET}{name}") is not None:
+            pass  # both are set: the fault is found with the other one, which sorts before it
+        elif (value := _secret(f"{NAMED_SECRET}{name}", environ, faults, _named_misfit)) is not None:
+            named[shown_name(name)] = SecretStr(value)
+    return named, tuple(unset)
+
+
 def _credential(name: str, environ: Mapping[str, str], faults: list[str]) -> str | None:
+    return _secret(name, environ, faults, _misfit)
+
+
+def _secret(
+    name: str, environ: Mapping[str, str], faults: list[str], misfit: Callable[[str], str | None]
+) -> str | None:
+    """Return what a variable holds, or the file that it names with `_FILE`; None if it is not set or is a fault.
+
+    Args:
+        name: The variable.
+        environ: The environment variables.
+        faults: Where a fault is added.
+        misfit: Returns why a value cannot be used, without showing it.
+    """
     value, path = _get(environ, name), _get(environ, f"{name}_FILE")
     if value is not None and path is not None:
         faults.append(f"{name} and {name}_FILE are both set: keep one")
@@ -404,7 +453,7 @@ def _credential(name: str, environ: Mapping[str, str], faults: list[str]) -> str
         except ValueError as error:
             faults.append(f"{name}: {error}")
             return None
-    if value is not None and (problem := _misfit(value)):
+    if value is not None and (problem := misfit(value)):
         faults.append(f"{name}: {problem}")
         return None
     return value
@@ -429,6 +478,17 @@ def _read_secret(path: Path) -> str:
     if not value:
         raise ValueError("the file is empty")
     return value
+
+
+def _named_misfit(secret: str) -> str | None:
+    """Return why a value cannot be a named secret. It goes into a body, not a header: spaces and other letters may be in it."""
+    if secret != secret.strip():
+        return "has a space or a line break around it; copy it again, without what stands around it"
+    if not secret.isprintable():
+        return "has a line break or a control character in it; copy it again"
+    if len(secret) < MIN_SECRET_LENGTH:  # it could not be kept out of ordinary text
+        return "is too short to be a secret"
+    return None
 
 
 def _misfit(secret: str) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 
 from phone_number_mcp.e164 import A_NAME
 from phone_number_mcp.errors import Failure, FieldProblem, InvalidArguments
+from phone_number_mcp.named_secrets import resolved
 from phone_number_mcp.sanitize import MIN_SECRET_LENGTH
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _long_enough(value: SecretStr) -> SecretStr:
 
 
 Secret = Annotated[SecretStr, AfterValidator(_long_enough), WithJsonSchema({"type": "string"})]
-"""An argument that goes to the platform and nowhere else."""
+"""An argument that goes to the platform and nowhere else. `secret:NAME` stands for the secret of that name."""
 
 
 A = TypeVar("A", bound="Arguments")
@@ -121,6 +122,18 @@ class Arguments(BaseModel):
     def secrets(self) -> list[str]:
         """Return the values that go to the platform and nowhere else."""
         return [value.get_secret_value() for _name, value in self if isinstance(value, SecretStr)]
+
+    def with_secrets(self, named: Mapping[str, SecretStr]) -> Self:
+        """Return the same with the values of the secrets that are given by name.
+
+        Args:
+            named: The secrets that there are, by name.
+
+        Raises:
+            InvalidArguments: One names a secret that does not exist.
+        """
+        given = {name: value for name, value in self if isinstance(value, SecretStr)}
+        return self.model_copy(update={name: resolved(name, value, named) for name, value in given.items()})
 
 
 class TakesAgent:

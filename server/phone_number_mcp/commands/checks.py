@@ -70,6 +70,18 @@ def unset_credentials(settings: Settings, faults: Sequence[str] = ()) -> Iterato
 _FILL_IN = "Put the value itself there, or the form of reference that your client resolves: `phone-number-mcp install` shows it."
 
 
+def named_secrets(settings: Settings) -> Iterator[Check]:
+    """Yield which secrets an argument may name, and which variables hold none; one that cannot be read is a fault of the settings."""
+    if settings.named_secrets:
+        references = ", ".join(f"secret:{name}" for name in settings.named_secrets)
+        yield passed("secrets", f"an argument may say {references}")
+    for name in settings.unset_secrets:
+        yield Check("secrets", "warning", f"{name} holds no value", _FILL_IN_OR_REMOVE)
+
+
+_FILL_IN_OR_REMOVE = "Put the value there, or the path of a file if the name ends in _FILE; else remove the variable."
+
+
 def credential_forms(settings: Settings) -> Iterator[Check]:
     """Yield whether each credential begins as the platform documents it, or is likely to be the other one."""
     forms = settings.platform.credentials

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 
 from phone_number_mcp import __version__
-from phone_number_mcp.commands.checks import Check, failed, fault_check, passed, unset_credentials
+from phone_number_mcp.commands.checks import Check, failed, fault_check, named_secrets, passed, unset_credentials
 from phone_number_mcp.commands.entry_checks import ClientEntry, check_entry, find_entries
 from phone_number_mcp.commands.platform_checks import check_platform
 from phone_number_mcp.sanitize import Sanitizer
@@ -79,6 +79,8 @@ async def examine(given: Mapping[str, str], environ: Mapping[str, str]) -> Async
         yield fault_check(fault)
     if not faults:
         yield passed("settings", _described(settings) + whose)
+    for check in named_secrets(settings):
+        yield check
     if settings.options.sandbox:
         yield passed("platform", "simulated: no credentials, no network")
     elif faults:

@@ -28,7 +28,7 @@ from phone_number_mcp.commands.entries import (
 from phone_number_mcp.commands.errors import InstallError
 from phone_number_mcp.commands.files import Written, edit, read_file
 from phone_number_mcp.platforms import DEFAULT_PLATFORM, Platform, load
-from phone_number_mcp.settings import ConfigurationError, Options, is_placeholder, read
+from phone_number_mcp.settings import NAMED_SECRET, ConfigurationError, Options, is_placeholder, read
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what Claude Code and Codex accept; the others accept more
 
@@ -116,6 +116,10 @@ def _install(request: Request, environ: Mapping[str, str]) -> None:
         lines.append(
             f"{program} is in a temporary directory and may be deleted. "
             "Install with `pipx install` or `uv tool install`, and run this command from there."
+        )
+    if named := sorted(name for name in environ if name.startswith(NAMED_SECRET)):
+        lines.append(
+            f"The entry has none of {', '.join(named)}: add what it needs under its variables, best as …_FILE with a path."
         )
     if request.project:
         lines.append("The command's path is that of this machine: on another machine it may differ.")

@@ -197,7 +197,7 @@ class ImportPhoneNumber(CreateArguments):
     phone_number: Identifier
     termination_uri: Annotated[str, Field(description="Of the SIP trunk, such as x.pstn.twilio.com")]
     sip_trunk_auth_username: Annotated[str | None, Field(description="Of the SIP trunk")] = None
-    sip_trunk_auth_password: Annotated[Secret | None, Field(description="Secret; shown nowhere")] = None
+    sip_trunk_auth_password: Annotated[Secret | None, Field(description="The secret, or secret:NAME")] = None
     ignore_e164_validation: Annotated[bool | None, Field(description="Default: true")] = None
     nickname: Nickname = None
     inbound_agents: InboundAgents = None
@@ -249,7 +249,7 @@ class UpdatePhoneNumber(UpdateArguments):
     fallback_number: Fallback = None
     termination_uri: Annotated[str | None, Field(description="Of the SIP trunk")] = None
     auth_username: Annotated[str | None, Field(description="Of the SIP trunk")] = None
-    auth_password: Annotated[Secret | None, Field(description="Secret; shown nowhere")] = None
+    auth_password: Annotated[Secret | None, Field(description="The secret, or secret:NAME")] = None
     transport: SipTransport = None
     clear_fields: Annotated[
         list[Annotated[str, AfterValidator(_clearable)]] | None,

@@ -119,7 +119,7 @@ class ImportPhoneNumber(CreateArguments):
         Field(description="The carrier that holds it"),
     ]
     account_sid: Annotated[str, Field(description="The account at the carrier")]
-    auth_token: Annotated[Secret, Field(description="Secret of that account; shown nowhere")]
+    auth_token: Annotated[Secret, Field(description="Secret of that account, or secret:NAME")]
     nickname: Annotated[str | None, Field(description="What people call it")] = None
     inbound_agent_id: InboundAgent = None
     outbound_agent_id: OutboundAgent = None
