@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from mcp import MCPError
@@ -164,6 +165,7 @@ async def test_the_handshake_says_who_the_server_is_and_how_to_work_with_it(raw:
             "tools": {"listChanged": False},
             "resources": {"subscribe": False, "listChanged": False},
             "prompts": {"listChanged": False},
+            "completions": {},
         }
 
 
@@ -403,3 +405,26 @@ async def test_a_version_that_nobody_speaks_is_told_which_are_supported(raw: Ope
     async with raw("--sandbox") as client:
         error = (await client.ask("tools/list", {"_meta": meta}))["error"]
     assert (error["code"], error["data"]["supported"]) == (-32022, [MODERN])
+
+
+async def test_the_icon_is_given_once_and_not_with_every_result(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        info = (await client.initialize())["result"]["serverInfo"]
+    async with raw("--sandbox") as client:
+        discovered = (await client.ask_modern("server/discover"))["result"]["_meta"]
+        listed = (await client.ask_modern("tools/list"))["result"]["_meta"]
+    assert discovered["io.modelcontextprotocol/serverInfo"]["icons"] == info["icons"]
+    (icon,) = info["icons"]
+    assert icon["mimeType"] == "image/svg+xml"
+    kind, _, drawing = icon["src"].partition(",")
+    assert kind == "data:image/svg+xml"
+    assert unquote(drawing).startswith("<svg xmlns='http://www.w3.org/2000/svg'")
+    assert len(icon["src"]) < 300
+    assert "icons" not in listed["io.modelcontextprotocol/serverInfo"]
+
+
+async def test_a_client_of_a_version_without_icons_is_given_none(raw: Open) -> None:
+    async with raw("--sandbox") as client:
+        hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "0"}}
+        result = (await client.ask("initialize", hello))["result"]
+    assert (result["protocolVersion"], "icons" in result["serverInfo"]) == ("2025-06-18", False)

@@ -56,14 +56,19 @@ async def test_the_prompts_walk_a_model_through_setting_up_and_reviewing(connect
     async with connect("--platform", platform, "--sandbox") as client:
         listed = (await client.list_prompts()).prompts
         assert [prompt.name for prompt in listed] == ["provision_phone_number", "review_phone_numbers"]
-        (message,) = (await client.get_prompt("provision_phone_number", {"purpose": "the front desk"})).messages
+        chosen = {"purpose": "the front desk", "agent": "Reception"}
+        (message,) = (await client.get_prompt("provision_phone_number", chosen)).messages
         assert isinstance(message.content, TextContent)
         text = message.content.text
-        assert "for the front desk" in text
+        assert "for the front desk. Calls to it are answered by Reception." in text
         assert text.index("ask me") < text.index("create_phone_number once") < text.rindex("get_phone_number")
         (message,) = (await client.get_prompt("provision_phone_number")).messages
         assert isinstance(message.content, TextContent)
         assert "{" not in message.content.text
+        assert (
+            "for a purpose that I will tell you. Calls to it are answered by an agent that I will"
+            in message.content.text
+        )
         (message,) = (await client.get_prompt("review_phone_numbers")).messages
         assert isinstance(message.content, TextContent)
         for finding in ("list_phone_numbers", "without any agent", "not https"):

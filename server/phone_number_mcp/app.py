@@ -19,8 +19,10 @@ from pydantic_core import to_json
 from phone_number_mcp import __version__
 from phone_number_mcp.consent import Consent, obstacle
 from phone_number_mcp.errors import CRASHES, Failure, Internal, ToolError
+from phone_number_mcp.icon import with_icon
 from phone_number_mcp.platforms.agents import Resolution, resolve
 from phone_number_mcp.tool import A, Success, agents_named, field_names
+from phone_number_mcp.tracing import mark_span, trace_headers
 from phone_number_mcp.transports import AfterResponse
 from phone_number_mcp.upstream.call import TRIES
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
+    from phone_number_mcp.completion import Completions
     from phone_number_mcp.consent import Obstacle
     from phone_number_mcp.errors import Outcome
     from phone_number_mcp.sanitize import Sanitizer
@@ -52,11 +55,13 @@ LISTS_TTL_MS = 300_000
 """How long a client may cache a list: it changes only with the server's options, and so with a restart."""
 RESOURCE = "phone-number://"
 """The URI of a resource, before the phone number."""
+TEMPLATE = f"{RESOURCE}{{phone_number}}"
 MAX_FAULTS = 3
 """How many malformed parameters an error names."""
 READER = "get_phone_number"
 """The tool that reads one."""
-
+COMPLETED = {"phone_number": "list_phone_numbers", "agent": "list_agents"}
+"""The arguments of resources and prompts that can be completed → the tool that lists them."""
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 P = TypeVar("P")
@@ -115,6 +120,7 @@ def build(settings: Settings, api: Api, writes: Writes, sanitize: Sanitizer) -> 
         on_read_resource=_guarded(app.read_resource),
         on_list_prompts=_guarded(app.list_prompts),
         on_get_prompt=_guarded(app.get_prompt),
+        on_completion=_guarded(app.complete) if app.can_complete else None,
     )
     server.middleware.append(app.introduce)
     server.middleware.append(_explained)
@@ -191,9 +197,10 @@ class _App:
         return {prompt.name: prompt for prompt in self._platform.prompts if offered.keys() >= {*prompt.uses}}
 
     async def introduce(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Handle a request; if this client is not offered the tools that write, the server's instructions say why."""
+        """Handle a request; a client that asks what this is gets an icon, and the reason if it is not offered tools that write."""
         result = await call_next(ctx)
         if ctx.method in {"initialize", "server/discover"} and isinstance(result, dict):
+            result = with_icon(result)
             found = self._obstacle(ctx)
             if found is not None and len(self._reads) < len(self._tools):
                 more = NO_WRITES.format(reason=found.reason, remedy=found.remedy)
@@ -231,6 +238,7 @@ class _App:
         if isinstance(outcome, types.InputRequiredResult):
             return outcome
         # The same JSON twice: some clients show a model only the text, others only the structure.
+        mark_span(outcome, writes=not tool.read_only)
         text = types.TextContent(type="text", text=to_json(outcome).decode())
         return types.CallToolResult(content=[text], structured_content=outcome, is_error="error" in outcome)
 
@@ -244,7 +252,7 @@ class _App:
     ) -> Success | types.InputRequiredResult:
         if tool.read_only:
             return await self._read(ctx, tool, arguments)
-        account = self._settings.account()
+        account = self._account()
         looking_up = self._api.call(account, shutdown=self._writes.shutdown)
         arguments, resolution = await self._resolved(looking_up, arguments)
         elapsed = looking_up.elapsed
@@ -273,9 +281,19 @@ class _App:
             return arguments, Resolution({})
         return await resolve(call, self._platform.agents, arguments)
 
+    def _account(self) -> Account:
+        """Return whose call it is, with the trace that it belongs to.
+
+        Raises:
+            NotConfigured: Credentials are not set.
+        """
+        account = self._settings.account()
+        trace = trace_headers()
+        return replace(account, headers={**trace, **account.headers}) if trace else account
+
     async def _read(self, ctx: Context, tool: Tool[Any], arguments: Arguments) -> Success:
         call = self._api.call(
-            self._settings.account(),
+            self._account(),
             lambda number, why: ctx.session.report_progress(number, TRIES, why),
             shutdown=self._writes.shutdown,
         )
@@ -346,7 +364,7 @@ class _App:
     ) -> types.ListResourceTemplatesResult:
         _one_page(params)
         template = types.ResourceTemplate(
-            uri_template=f"{RESOURCE}{{phone_number}}",
+            uri_template=TEMPLATE,
             name="phone_number",
             title="Phone number",
             description=f"A phone number on {self._platform.title}, as get_phone_number returns it.",
@@ -397,10 +415,62 @@ class _App:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown prompt: {unknown}. The prompts are {known}")
         given = params.arguments or {}
         text = prompt.text.format(
-            **{name: given.get(name) or f"a {name} that I will tell you" for name in prompt.arguments}
+            **{name: given.get(name) or f"{_article(name)} {name} that I will tell you" for name in prompt.arguments}
         )
         message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
         return types.GetPromptResult(description=prompt.description, messages=[message])
+
+    # --- completion: of the number of a resource, and of what a prompt takes ---
+
+    @property
+    def can_complete(self) -> bool:
+        """Whether there is something to complete for any client."""
+        prompts = [prompt for prompt in self._platform.prompts if self._tools.keys() >= {*prompt.uses}]
+        arguments = {name for prompt in prompts for name in prompt.arguments}
+        if READER in self._tools:
+            arguments.add("phone_number")
+        return any(COMPLETED.get(name) in self._tools for name in arguments)
+
+    @cached_property
+    def _completions(self) -> Completions:
+        from phone_number_mcp.completion import Completions
+
+        return Completions(self._platform, self._sanitize)
+
+    async def complete(self, ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
+        from phone_number_mcp.completion import MAX_VALUES
+
+        ref, name = params.ref, params.argument.name
+        if isinstance(ref, types.PromptReference):
+            prompt = self._offered_prompts(ctx).get(ref.name)
+            known = prompt is not None and name in prompt.arguments
+        else:
+            known = READER in self._tools and ref.uri == TEMPLATE and name == "phone_number"
+        if not known:
+            raise MCPError(code=types.INVALID_PARAMS, message="Unknown prompt, resource template or argument of it")
+
+        tool = self._tools.get(COMPLETED.get(name, ""))
+        values: list[str] = []
+        if tool is not None:
+            values = await self._completions.complete(
+                name,
+                params.argument.value,
+                tool,
+                lambda: self._settings.account().credentials,
+                partial(self._first_page, ctx),
+            )
+        shown = types.Completion(
+            values=values[:MAX_VALUES], has_more=len(values) > MAX_VALUES, total=len(values) if values else None
+        )
+        return types.CompleteResult(completion=shown)
+
+    async def _first_page(self, ctx: Context, tool: Tool[Any]) -> Success:
+        whole = {"detail": "full"} if "detail" in tool.arguments.model_fields else {}
+        return await self._read(ctx, tool, tool.read({"limit": 100} | whole))
+
+
+def _article(name: str) -> str:
+    return "an" if name[0] in "aeiou" else "a"
 
 
 def _with(success: Success, resolution: Resolution) -> Success:

@@ -37,7 +37,7 @@ APPLIES = {
 _ITS_OWN = "It needs a tool, prompt or resource that is there just for the suite."
 _TASKS = "The tasks extension is not offered: no call takes longer than `--timeout`."
 NOT_APPLICABLE = {
-    "completion-complete": "There is nothing to complete: not offered.",
+    "completion-complete": _ITS_OWN + " Completion: `tests/test_completion.py`.",
     "logging-set-level": "The log goes to stderr: not offered.",
     "tools-call-": _ITS_OWN,
     "resources-read-": _ITS_OWN,

@@ -278,10 +278,13 @@ def provision(platform: str, *, questions: Sequence[str]) -> Prompt:
         name="provision_phone_number",
         title="Set up a phone number",
         description=f"Set a phone number up on {platform}, step by step, with a check at the end.",
-        arguments={"purpose": "What the number is for, such as the front desk"},
+        arguments={
+            "purpose": "What the number is for, such as the front desk",
+            "agent": "Who answers calls to it: an agent's name or id",
+        },
         uses=("get_phone_number", "create_phone_number"),
         text=f"""\
-Set up a phone number on {platform} for {{purpose}}.
+Set up a phone number on {platform} for {{purpose}}. Calls to it are answered by {{agent}}.
 
 First ask me for what you do not know yet, one question at a time, in this order. Never make up a number or an id.
 {asked}

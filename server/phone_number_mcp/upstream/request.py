@@ -26,7 +26,7 @@ class Account:
     """Whose call it is: credentials belong to a call, not to the process.
 
     Args:
-        headers: Carry the credentials.
+        headers: Carry the credentials, and the trace that the call belongs to.
         credentials: The values, in the platform's order.
     """
 
