@@ -17,7 +17,7 @@ MAIN_PATHS := tests/platforms tests/upstream tests/transports tests/commands tes
 # The tools that run them, at the versions in constraints.txt.
 TEST_TOOLS := h11|hypothesis|pytest|pytest-xdist|retell-sdk|trustme
 
-.PHONY: demo test coverage lowest check imports attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image goldens fuzz mutants picture bench clean
+.PHONY: demo test coverage lowest check imports attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image plugin goldens fuzz mutants picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -86,7 +86,7 @@ test-clients: $(VENV)/.dev ## the clients that people use against the real serve
 conformance: $(VENV)/.dev ## the official conformance suite against the server over HTTP; needs npm
 	@$(BIN)/python tests/conformance/judge.py
 
-packages: distributions bundle image ## build and check all that is published
+packages: distributions bundle image plugin ## build and check all that is published
 
 distributions: $(VENV)/.packages ## the wheel and the sdist, into dist/; the wheel is tried in a clean environment
 	@$(BIN)/python packaging/distributions.py
@@ -97,6 +97,9 @@ bundle: $(VENV)/.packages ## the .mcpb for Claude Desktop, into dist/, and the s
 
 image: $(VENV)/.packages ## lint the Dockerfile and run its commands, without Docker
 	@$(BIN)/python packaging/image.py
+
+plugin: $(VENV)/.packages ## validate the plugin for Claude Code, its marketplace and its skill
+	@$(BIN)/python packaging/plugin.py
 
 bench: $(VENV)/.base ## measure beside other servers, a quarter of an hour on a quiet machine; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks.bench --write

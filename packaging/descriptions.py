@@ -69,6 +69,46 @@ def server_json() -> dict[str, Any]:
     }
 
 
+def plugin_files() -> dict[str, dict[str, Any]]:
+    """Return the JSON files of the plugin for Claude Code and of the marketplace in this repository, by path.
+
+    Formats: https://code.claude.com/docs/en/plugins-reference and plugin-marketplaces.
+    """
+    described = project()
+    about = {
+        "description": "Phone numbers on voice-AI platforms: the MCP server, and a skill that says how to provision one well."
+    }
+    names = {"name": "phone-number"} | about
+    return {
+        ".claude-plugin/marketplace.json": {
+            "name": described["name"],
+            "owner": described["authors"][0],
+            "description": described["description"],
+            "plugins": [names | {"source": "./plugin", "category": "productivity"}],
+        },
+        "plugin/.claude-plugin/plugin.json": names
+        | {
+            "version": __version__,
+            "author": described["authors"][0],
+            "homepage": described["urls"]["Homepage"],
+            "repository": described["urls"]["Homepage"],
+            "license": described["license"],
+            "keywords": described["keywords"],
+        },
+        "plugin/.mcp.json": {"mcpServers": {"phone-number": _plugin_server(described["name"])}},
+    }
+
+
+def _plugin_server(distribution: str) -> dict[str, Any]:
+    """Return the entry that starts the server. What is not set becomes blank, which counts as not set."""
+    names = [variable("platform"), *(name for each in PLATFORMS for name in load(each).credentials)]
+    return {
+        "command": "uvx",
+        "args": [f"{distribution}@{__version__}"],
+        "env": {name: f"${{{name}:-}}" for name in names},
+    }
+
+
 def _credentials() -> list[dict[str, Any]]:
     variables: list[dict[str, Any]] = []
     for platform in map(load, PLATFORMS):

@@ -10,10 +10,12 @@ from typing import Any, get_args
 
 import pytest
 
-from descriptions import REGISTRY_NAME, ROOT, bundle_project, manifest, server_json
+from descriptions import REGISTRY_NAME, ROOT, bundle_project, manifest, plugin_files, server_json
 from phone_number_mcp import __version__
+from phone_number_mcp.errors import Failure, ToolError
 from phone_number_mcp.platforms import PLATFORMS, load
-from phone_number_mcp.settings import Options, variable
+from phone_number_mcp.settings import Options, read, variable
+from phone_number_mcp.tool import Success, field_names
 from support.places import README
 from support.server import Open
 from tables import hold
@@ -140,3 +142,47 @@ def test_the_documentations_container_keeps_its_journal_on_the_images_volume_and
     assert words[words.index("-v") + 1].endswith(f":{volume}")
     passed = {word for before, word in pairwise(words) if before == "-e"}
     assert passed == {*load("zudu").credentials}
+
+
+# --- the plugin for Claude Code, and its skill ------------------------------------------------------------------------
+
+SKILL = ROOT / "plugin" / "skills" / "provision-phone-number" / "SKILL.md"
+
+
+@pytest.mark.parametrize("path", plugin_files())
+def test_the_files_of_the_plugin_are_those_of_the_code(path: str, request: pytest.FixtureRequest) -> None:
+    written = json.dumps(plugin_files()[path], indent=2, ensure_ascii=False) + "\n"
+    hold(ROOT / path, written, update=bool(request.config.getoption("--update-goldens")))
+
+
+def test_the_plugin_starts_this_version_and_holds_no_credential() -> None:
+    (marketed,) = json.loads((ROOT / ".claude-plugin" / "marketplace.json").read_text(encoding="utf-8"))["plugins"]
+    assert (ROOT / marketed["source"] / ".claude-plugin" / "plugin.json").is_file()
+    entry = json.loads((ROOT / "plugin" / ".mcp.json").read_text(encoding="utf-8"))["mcpServers"]["phone-number"]
+    assert [entry["command"], *entry["args"]] == ["uvx", f"phone-number-mcp@{__version__}"]
+    assert entry["env"] == {name: f"${{{name}:-}}" for name in ("PHONE_NUMBER_MCP_PLATFORM", *CREDENTIALS)}
+    for unset in (entry["env"], dict.fromkeys(entry["env"], "")):  # not replaced, or replaced by nothing
+        settings = read({}, unset)
+        assert (settings.options, settings.configured) == (Options(), False)
+
+
+def _codes(error: type[ToolError] = ToolError) -> set[str]:
+    return {getattr(error, "code", "")}.union(*map(_codes, error.__subclasses__()))
+
+
+def test_what_the_skill_names_exists() -> None:
+    tools = [tool for platform in PLATFORMS for tool in load(platform).tools]
+    arguments = set[str]().union(*(field_names(tool.arguments) for tool in tools))
+    answers = {*Success.__dataclass_fields__, "error", *field_names(Failure), *_codes()}
+    outcomes = {"applied", "not_applied", "unknown"}
+    named = set(re.findall(r"`([a-z_]+)`", SKILL.read_text(encoding="utf-8")))
+    assert named - {tool.name for tool in tools} - arguments - answers - outcomes == set()
+    assert {"create_phone_number", "get_phone_number", "list_agents", "idempotency_key", "reconciled"} <= named
+
+
+def test_the_skill_is_one_that_agents_find_and_can_read_at_once() -> None:
+    text = SKILL.read_text(encoding="utf-8")
+    head, _, body = text.removeprefix("---\n").partition("\n---\n")
+    assert f"name: {SKILL.parent.name}\n" in head
+    assert "Use when" in head
+    assert body.count("\n") <= 100
