@@ -109,6 +109,7 @@ LATER = {
         "phone_number_mcp.commands.jsonc",
     ),
     *("phone_number_mcp.sandbox", "phone_number_mcp.upstream.connections", "mcp.client", "mcp.server.mcpserver"),
+    *("phone_number_mcp.completion", "opentelemetry.sdk"),
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -31,7 +32,7 @@ from support.person import Person
 from support.processes import until
 from support.server import KEY, SECRET, TOOLS, command, content, credentials, environment, fresh_command
 from support.system import STOPS
-from support.upstream import Upstream, reply
+from support.upstream import Upstream, envelope, reply
 from support.wire import MODERN
 
 pytestmark = pytest.mark.anyio
@@ -503,3 +504,23 @@ def run(*options: str, env: dict[str, str] | None = None) -> subprocess.Complete
         timeout=60,
         check=False,
     )
+
+
+@ERAS
+async def test_named_secrets_are_those_of_the_server_and_the_trace_of_a_call_is_passed_on(
+    own_journal: dict[str, str], upstream: Upstream, mode: str
+) -> None:
+    upstream.answer = reply(200, envelope({"phone_number": {"phone_number": WISH["phone_number"]}}))
+    env = credentials(upstream) | {"PHONE_NUMBER_MCP_SECRET_TWILIO": "t0ken-of-the-carrier"}
+    wish = {"provider": "twilio", "account_sid": "AC1", "auth_token": "secret:twilio"} | WISH
+    meta: Any = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    async with (
+        serving(own_journal, "http", "--log-level", "debug", **env) as served,
+        Client(served.url, mode=mode) as client,
+    ):
+        done = await client.call_tool("import_phone_number", wish, meta=meta)
+    assert not done.is_error
+    (sent,) = upstream.requests
+    assert sent.json["auth_token"] == "t0ken-of-the-carrier"
+    assert sent.headers["traceparent"] == meta["traceparent"]
+    assert b"t0ken-of-the-carrier" not in served.stderr + served.stdout
