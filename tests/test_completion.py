@@ -93,6 +93,11 @@ def listing(*numbers: Any) -> Answer:
     return reply(200, envelope(page))
 
 
+def listing_agents(*names: str) -> Answer:
+    agents = [{"agent_name": name, "agent_id": f"agent_{place}"} for place, name in enumerate(names)]
+    return reply(200, envelope({"agents": [*agents, None], "pagination": {"total_pages": 9}}))
+
+
 async def test_one_page_is_read_and_kept(connect: Connect, upstream: Upstream) -> None:
     upstream.answer = listing(*({"phone_number": f"+1{area}5550100"} for area in range(300, 420)))
     async with connect(env=credentials(upstream)) as client:
@@ -111,8 +116,7 @@ async def test_what_is_not_safe_to_show_is_left_out(connect: Connect, upstream: 
     upstream.answer = listing(*odd, "text", None)
     async with connect(env=credentials(upstream)) as client:
         assert await completed(client, NUMBER, "phone_number", "") == ["+14155550100"]
-        agents = [{"agent_name": name, "agent_id": "a"} for name in ("", 7, "Night\u202edesk", KEY, "Reception")]
-        upstream.answer = reply(200, envelope({"agents": agents}))
+        upstream.answer = listing_agents("", "Night\u202edesk", KEY, "x" * 500, "Reception")
         assert await completed(client, PROVISION, "agent", "") == ["Reception"]
 
 
@@ -132,7 +136,7 @@ async def test_a_failure_completes_nothing_and_is_not_kept(
     upstream.answer = answer
     async with connect(env=credentials(upstream)) as client:
         assert await completed(client, PROVISION, "agent", "") == []
-        upstream.answer = reply(200, envelope({"agents": [{"agent_name": "Reception", "agent_id": "a"}]}))
+        upstream.answer = listing_agents("Reception")
         assert await completed(client, PROVISION, "agent", "") == ["Reception"]
 
 

@@ -456,17 +456,12 @@ class _App:
                 name,
                 params.argument.value,
                 tool,
-                lambda: self._settings.account().credentials,
-                partial(self._first_page, ctx),
+                lambda: self._api.call(self._account(), shutdown=self._writes.shutdown),
             )
         shown = types.Completion(
             values=values[:MAX_VALUES], has_more=len(values) > MAX_VALUES, total=len(values) if values else None
         )
         return types.CompleteResult(completion=shown)
-
-    async def _first_page(self, ctx: Context, tool: Tool[Any]) -> Success:
-        whole = {"detail": "full"} if "detail" in tool.arguments.model_fields else {}
-        return await self._read(ctx, tool, tool.read({"limit": 100} | whole))
 
 
 def _article(name: str) -> str:

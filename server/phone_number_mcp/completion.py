@@ -13,21 +13,21 @@ from urllib.parse import unquote
 import anyio
 
 from phone_number_mcp.errors import CRASHES
+from phone_number_mcp.platforms.pages import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable
 
     from phone_number_mcp.platforms import Platform
     from phone_number_mcp.sanitize import Sanitizer
-    from phone_number_mcp.tool import Success, Tool
+    from phone_number_mcp.tool import Tool
+    from phone_number_mcp.upstream.call import Call
 
 MAX_VALUES = 100
 """Values of one completion: the most that the protocol takes."""
 KEPT_SECONDS = 60.0
 TIME_SECONDS = 2.0
 """How long whoever types waits at most."""
-MAX_KEPT = 200
-"""Lists that are kept: of each account the numbers and the agents."""
 MAX_LENGTH = 100
 """Characters of a value."""
 _NUMBER = re.compile(r"\+?[A-Za-z0-9._-]{1,64}")
@@ -46,62 +46,48 @@ class Completions:
     def __init__(self, platform: Platform, sanitize: Sanitizer) -> None:
         self._platform = platform
         self._sanitize = sanitize
-        self._kept: dict[tuple[str, tuple[str, ...]], tuple[float, list[str]]] = {}
-        """Argument and account → when it was read, and the values."""
         self._reading = anyio.Lock()
         """A person types faster than a platform answers: what was read for one key serves the next."""
 
-    async def complete(
-        self,
-        argument: str,
-        typed: str,
-        tool: Tool[Any],
-        whose: Callable[[], tuple[str, ...]],
-        read: Callable[[Tool[Any]], Awaitable[Success]],
-    ) -> list[str]:
+    async def complete(self, argument: str, typed: str, tool: Tool[Any], reach: Callable[[], Call]) -> list[str]:
         """Return the values that fit, all of them; none if they cannot be learnt within `TIME_SECONDS`.
 
         Args:
             argument: "phone_number" or "agent".
             typed: What is there of its value.
             tool: Lists them.
-            whose: Returns the credentials; raises a `ToolError` if there are none.
-            read: Returns the first page of what a tool lists.
+            reach: Returns the way to the platform; raises a `ToolError` if there are no credentials.
         """
         found: list[str] = []
         try:
             with anyio.move_on_after(TIME_SECONDS):
-                found = await self._listed(argument, whose(), tool, read)
+                found = await self._listed(argument, tool, reach())
         except CRASHES as error:
             log.debug("no completion of %s: %s", argument, type(error).__name__)
         return _numbers_like(typed, found) if argument == "phone_number" else _names_like(typed, found)
 
-    async def _listed(
-        self, argument: str, account: tuple[str, ...], tool: Tool[Any], read: Callable[[Tool[Any]], Awaitable[Success]]
-    ) -> list[str]:
+    async def _listed(self, argument: str, tool: Tool[Any], call: Call) -> list[str]:
+        kept = f"completion of {argument}"
         async with self._reading:
-            now = anyio.current_time()
-            read_at, values = self._kept.get((argument, account), (-KEPT_SECONDS, []))
-            if now - read_at < KEPT_SECONDS:
-                return values
-            data = (await read(tool)).data
-            values = list(self._agents_in(data) if argument == "agent" else self._numbers_in(data))
-            while len(self._kept) >= MAX_KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[argument, account] = (now, values)
+            values: list[str] | None = call.recall(kept)
+            if values is None:
+                values = await (self._agents(call) if argument == "agent" else self._numbers(call, tool))
+                call.keep(kept, values, KEPT_SECONDS)
             return values
 
-    def _numbers_in(self, data: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the numbers of a page: the platform says of each entry which number it is about."""
-        for entries in data.values():
-            for entry in entries if isinstance(entries, list) else ():
-                number = self._platform.number_in(entry) if isinstance(entry, dict) else None
-                if number is not None and _NUMBER.fullmatch(number) and self._is_safe(number):
-                    yield number
+    async def _numbers(self, call: Call, tool: Tool[Any]) -> list[str]:
+        """Return the numbers of the first page: the platform says of each entry which number it is about."""
+        data = (await tool.handler(call, tool.read({"limit": PAGE_SIZE, "detail": "full"}))).data
+        entries = [entry for value in data.values() if isinstance(value, list) for entry in value]
+        numbers = [self._platform.number_in(entry) for entry in entries if isinstance(entry, dict)]
+        return [number for number in numbers if number and _NUMBER.fullmatch(number) and self._is_safe(number)]
 
-    def _agents_in(self, data: Mapping[str, Any]) -> Iterator[str]:
-        names: Iterable[Any] = self._platform.agents_in(data) if self._platform.agents_in else ()
-        yield from (name for name in names if name and isinstance(name, str) and self._is_safe(name))
+    async def _agents(self, call: Call) -> list[str]:
+        """Return the names of the agents of the first page."""
+        source = self._platform.agents
+        entries = (await source.read(call, {}, PAGE_SIZE, None)).entries if source else []
+        agents = [source.agent(entry) for entry in entries if isinstance(entry, dict)] if source else []
+        return [agent.name for agent in agents if agent and agent.name and self._is_safe(agent.name)]
 
     def _is_safe(self, value: str) -> bool:
         return self._sanitize(value, MAX_LENGTH) == value
