@@ -167,6 +167,8 @@ async def test_the_value_reaches_the_platform_and_nothing_else(raw: Open, upstre
         unknown = (await client.call("import_phone_number", **IMPORT | {"auth_token": "secret:plivo"}))[
             "structuredContent"
         ]
+        tried = (await client.call("import_phone_number", **IMPORT, dry_run=True))["structuredContent"]
+    assert tried["dry_run"]
     (sent,) = [request.json for request in upstream.requests if request.method == "POST"]
     assert sent["auth_token"] == TWILIO
     assert (error["message"], error["detail"]) == ("Bad token [secret]", "not [secret] either")

@@ -30,7 +30,7 @@ def shown_name(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
-def resolved(field: str, given: SecretStr, named: Mapping[str, SecretStr]) -> SecretStr:
+def resolve_secret(field: str, given: SecretStr, named: Mapping[str, SecretStr]) -> SecretStr:
     """Return the secret that an argument means: the one of that name if it is a reference, else the argument itself.
 
     Args:

@@ -24,7 +24,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 
 from phone_number_mcp.e164 import A_NAME
 from phone_number_mcp.errors import Failure, FieldProblem, InvalidArguments
-from phone_number_mcp.named_secrets import resolved
+from phone_number_mcp.named_secrets import resolve_secret
 from phone_number_mcp.sanitize import MIN_SECRET_LENGTH
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Arguments(BaseModel):
             InvalidArguments: One names a secret that does not exist.
         """
         given = {name: value for name, value in self if isinstance(value, SecretStr)}
-        return self.model_copy(update={name: resolved(name, value, named) for name, value in given.items()})
+        return self.model_copy(update={name: resolve_secret(name, value, named) for name, value in given.items()})
 
 
 class TakesAgent:

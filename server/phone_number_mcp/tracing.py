@@ -38,7 +38,7 @@ def mark_span(result: Mapping[str, Any], *, writes: bool) -> None:
     """Set on the call's span how it ended: `phone_number_mcp.code` and `phone_number_mcp.outcome`, as in the result.
 
     Args:
-        result: {"data"} or {"error"}.
+        result: {"data"} or {"error"}, and what is beside it.
         writes: The call was a write.
     """
     span = _current_span()
@@ -47,6 +47,7 @@ def mark_span(result: Mapping[str, Any], *, writes: bool) -> None:
     error = result.get("error")
     if error is not None:
         span.set_attribute("phone_number_mcp.code", error["code"])
-    outcome = "applied" if error is None and writes else (error or {}).get("outcome")
+    took_effect = error is None and writes and not result.get("dry_run")
+    outcome = "applied" if took_effect else (error or {}).get("outcome")
     if outcome is not None:
         span.set_attribute("phone_number_mcp.outcome", outcome)
