@@ -6,7 +6,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
@@ -39,9 +39,20 @@ class _RefusedError(Exception):
         self.response = _refuse(status, message, "")
 
 
-def routes() -> Sequence[Route]:
-    """Return the routes of a platform that holds three numbers."""
-    retell = _Retell()
+def routes(
+    numbers: dict[str, dict[str, Any]] | None = None,
+    agents: list[dict[str, Any]] | None = None,
+    published: Mapping[str, Sequence[bool]] | None = None,
+) -> Sequence[Route]:
+    """Return the routes of a platform.
+
+    Args:
+        numbers: What it holds: number → its record, as `kept` makes them. It is changed in place, so that one can see what
+            requests did. By default three numbers.
+        agents: Its agents, as the list shows them. By default six.
+        published: Agent id → of each of its versions, whether it is published. By default there is one version, and it is.
+    """
+    retell = _Retell(numbers, agents, published)
     return [
         Route("/get-phone-number/{phone_number}", _guarded(retell.get), methods=["GET"]),
         Route("/v2/list-phone-numbers", _guarded(retell.list), methods=["GET"]),
@@ -70,20 +81,18 @@ def _guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
 
 
 class _Retell:
-    def __init__(self) -> None:
-        self._numbers = {number["phone_number"]: number for number in _first_numbers()}
+    def __init__(
+        self,
+        numbers: dict[str, dict[str, Any]] | None,
+        agents: list[dict[str, Any]] | None,
+        published: Mapping[str, Sequence[bool]] | None,
+    ) -> None:
+        self._numbers = {number["phone_number"]: number for number in _first_numbers()} if numbers is None else numbers
         self._rehearsals = Rehearsals()
-        self._agents: list[dict[str, Any]] = [
-            {
-                "agent_id": agent_id,
-                "agent_name": name,
-                "channel": "chat" if agent_id == "agent_chat" else "voice",
-                "is_suspended": agent_id == "agent_paused",
-                "tags": {"prod": {"version": 3}} if agent_id == "agent_reception" else {},
-                "user_modified_timestamp": _now(),
-            }
-            for agent_id, name, _published in _AGENTS
-        ]
+        self._agents = _first_agents() if agents is None else agents
+        self._published: Mapping[str, Sequence[bool]] = (
+            {agent_id: versions for agent_id, _name, versions in _AGENTS} if published is None else published
+        )
 
     async def create(self, request: Request) -> Response:
         body = await _body(request)
@@ -125,15 +134,15 @@ class _Retell:
         self, phone_number: str, body: dict[str, Any], kind: str, more: dict[str, Any] | None = None
     ) -> Response:
         self._check(body)
-        kept = _kept(phone_number, body, kind) | (more or {})
+        number = kept(phone_number, body, kind) | (more or {})
         if rehearsal := self._rehearsals.of_add(phone_number):
             if rehearsal.commits:
-                self._numbers.setdefault(phone_number, kept)
+                self._numbers.setdefault(phone_number, number)
             return await rehearsal.answer(_refuse)
         if phone_number in self._numbers:
             raise _RefusedError(400, f"Phone number {phone_number} already exists.")
-        self._numbers[phone_number] = kept
-        return JSONResponse(kept, 201)
+        self._numbers[phone_number] = number
+        return JSONResponse(number, 201)
 
     async def get(self, request: Request) -> Response:
         number = await self._find(request)
@@ -203,9 +212,10 @@ class _Retell:
         return _page(request, found, "agent_id")
 
     async def versions(self, request: Request) -> Response:
-        published = next((each[2] for each in _AGENTS if each[0] == request.path_params["agent_id"]), None)
-        if published is None:
+        agent_id = request.path_params["agent_id"]
+        if not any(agent["agent_id"] == agent_id for agent in self._agents):
             raise _RefusedError(422, _NOT_FOUND)
+        published = self._published.get(agent_id, (True,))
         entries = [
             {"version": version, "is_published": is_published, "last_modification_timestamp": _now()}
             for version, is_published in enumerate(published)
@@ -252,7 +262,8 @@ def _page(request: Request, entries: list[dict[str, Any]], key: str) -> Response
     return JSONResponse({"items": shown, "has_more": more} | ({"pagination_key": str(shown[-1][key])} if more else {}))
 
 
-def _kept(phone_number: str, body: dict[str, Any], kind: str) -> dict[str, Any]:
+def kept(phone_number: str, body: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Return a number as the platform keeps it: what was asked for, and what it makes itself. `kind` is its type."""
     nanp = re.fullmatch(r"\+1([0-9]{3})([0-9]{3})([0-9]{4})", phone_number)
     number: dict[str, Any] = {
         "phone_number": phone_number,
@@ -279,7 +290,21 @@ def _first_numbers() -> list[dict[str, Any]]:
         "inbound_agents": [{"agent_id": "agent_night", "weight": 0.5}, {"agent_id": "agent_reception", "weight": 0.5}],
     }
     return [
-        _kept("+14155550100", front_desk, "retell-twilio"),
-        _kept("+14155550101", after_hours, "retell-telnyx"),
-        _kept("+14155550102", {}, "custom"),
+        kept("+14155550100", front_desk, "retell-twilio"),
+        kept("+14155550101", after_hours, "retell-telnyx"),
+        kept("+14155550102", {}, "custom"),
+    ]
+
+
+def _first_agents() -> list[dict[str, Any]]:
+    return [
+        {
+            "agent_id": agent_id,
+            "agent_name": name,
+            "channel": "chat" if agent_id == "agent_chat" else "voice",
+            "is_suspended": agent_id == "agent_paused",
+            "tags": {"prod": {"version": 3}} if agent_id == "agent_reception" else {},
+            "user_modified_timestamp": _now(),
+        }
+        for agent_id, name, _published in _AGENTS
     ]

@@ -60,9 +60,17 @@ class _RefusedError(Exception):
         self.response = _refuse(status, message, detail)
 
 
-def routes() -> Sequence[Route]:
-    """Return the routes of a platform that holds three numbers."""
-    zudu = _Zudu()
+def routes(
+    numbers: dict[str, dict[str, Any]] | None = None, agents: list[dict[str, Any]] | None = None
+) -> Sequence[Route]:
+    """Return the routes of a platform.
+
+    Args:
+        numbers: What it holds: number → its record, as `kept` makes them. It is changed in place, so that one can see what
+            requests did. By default three numbers.
+        agents: Its agents, as the list shows them. By default three.
+    """
+    zudu = _Zudu(numbers, agents)
     number = "/api/phone-numbers/{phone_number}"
     return [
         Route("/api/phone-numbers/create", _guarded(zudu.create), methods=["POST"]),
@@ -92,11 +100,14 @@ def _guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
 
 
 class _Zudu:
-    def __init__(self) -> None:
-        self._numbers = {number["phone_number"]: number for number in _first_numbers()}
+    def __init__(self, numbers: dict[str, dict[str, Any]] | None, agents: list[dict[str, Any]] | None) -> None:
+        self._numbers = {number["phone_number"]: number for number in _first_numbers()} if numbers is None else numbers
         self._rehearsals = Rehearsals()
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        self._agents: list[dict[str, Any]] = [agent | {"created_at": now, "updated_at": now} for agent in _AGENTS]
+        self._agents = (
+            [agent | {"created_at": now, "updated_at": now} for agent in _AGENTS] if agents is None else agents
+        )
+        self._unlisted_agents = _DOCUMENTED_AGENTS if agents is None else set()
 
     async def create(self, request: Request) -> Response:
         body = await _body(request)
@@ -143,12 +154,12 @@ class _Zudu:
         self._check_agents(body)
         if rehearsal := self._rehearsals.of_add(phone_number):
             if rehearsal.commits:
-                self._numbers.setdefault(phone_number, _kept(body))
+                self._numbers.setdefault(phone_number, kept(body))
             return await rehearsal.answer(_refuse)
         if phone_number in self._numbers:
             detail = f"Phone number '{phone_number}' already exists in organization '{ORGANIZATION}'"
             raise _RefusedError(409, "Phone number already exists", detail)
-        self._numbers[phone_number] = _kept(body)
+        self._numbers[phone_number] = kept(body)
         return None
 
     async def get(self, request: Request) -> Response:
@@ -181,7 +192,7 @@ class _Zudu:
         return _succeed("Phone number deleted successfully", data)
 
     def _check_agents(self, body: dict[str, Any]) -> None:
-        known = {agent["agent_id"] for agent in self._agents} | _DOCUMENTED_AGENTS
+        known = {agent["agent_id"] for agent in self._agents} | self._unlisted_agents
         for name in ("inbound_agent_id", "outbound_agent_id"):
             if body.get(name) and body[name] not in known:
                 detail = f"Agent '{body[name]}' does not exist in organization '{ORGANIZATION}'"
@@ -308,7 +319,7 @@ def _shown(number: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _kept(body: dict[str, Any]) -> dict[str, Any]:
+def kept(body: dict[str, Any]) -> dict[str, Any]:
     """Return a number as the platform keeps it: what was asked for, its defaults, and what it makes itself."""
     phone_number = body["phone_number"]
     nanp = re.fullmatch(r"\+1([0-9]{3})([0-9]{3})([0-9]{4})", phone_number)
@@ -357,4 +368,4 @@ def _first_numbers() -> list[dict[str, Any]]:
     }
     after_hours = {"phone_number": STUBBORN, "nickname": "After hours", "inbound_agent_id": "agent_night"}
     spare = {"phone_number": "+14155550102", "phone_number_type": "CUSTOM"}
-    return [_kept(body) for body in (front_desk, after_hours, spare)]
+    return [kept(body) for body in (front_desk, after_hours, spare)]
