@@ -17,7 +17,7 @@ MAIN_PATHS := tests/platforms tests/upstream tests/transports tests/commands tes
 # The tools that run them, at the versions in constraints.txt.
 TEST_TOOLS := h11|hypothesis|pytest|pytest-xdist|retell-sdk|trustme
 
-.PHONY: demo test coverage lowest check imports attack simulate simulate-bugs format lint types test-clients conformance packages distributions bundle image plugin goldens fuzz mutants picture bench clean
+.PHONY: demo test coverage lowest check imports attack simulate simulate-bugs format lint types test-clients evals conformance packages distributions bundle image plugin goldens fuzz mutants picture bench clean
 
 demo: $(VENV)/.run ## watch a client use the server, against the sandbox
 	@$(BIN)/phone-number-mcp demo
@@ -34,7 +34,7 @@ coverage: $(VENV)/.dev ## run the tests, and show which lines and branches they 
 lowest: $(LOWEST)/.made ## run the tests of the main paths with the oldest dependencies that pyproject.toml allows
 	@$(LOWEST)/bin/$(PYTEST) -p no:cacheprovider $(MAIN_PATHS)
 
-check: lint types imports coverage lowest attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs; the tests run under coverage
+check: lint types imports coverage lowest evals attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs; the tests run under coverage
 
 attack: $(VENV)/.dev ## several processes at once on one journal, 50 rounds; `make test` has 10
 	@$(BIN)/$(PYTEST) tests/writes/test_processes.py tests/writes/test_money_processes.py \
@@ -82,6 +82,9 @@ picture: $(VENV)/.dev ## draw docs/demo.svg anew
 
 test-clients: $(VENV)/.dev ## the clients that people use against the real server; UPDATE=--update writes docs/clients-matrix.md
 	@PYTHONPATH=tests $(BIN)/python -m clients.judge $(UPDATE)
+
+evals: $(VENV)/.dev ## replay the recorded solutions of evals/tasks; UPDATE=--update writes what they cost; MODEL=… BASE_URL=… lets a model solve them
+	@$(BIN)/python -m evals $(UPDATE) $(if $(ONLY),--only '$(ONLY)') $(if $(MODEL),--model '$(MODEL)') $(if $(BASE_URL),--base-url '$(BASE_URL)')
 
 conformance: $(VENV)/.dev ## the official conformance suite against the server over HTTP; needs npm
 	@$(BIN)/python tests/conformance/judge.py
