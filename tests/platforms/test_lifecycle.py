@@ -76,7 +76,7 @@ CASES = [
         {"limit": 2, "detail": "full", "sort_by": "phone_number", "sort_order": "ascending", "area_code": 415},
         sent=[("GET", NUMBERS, "limit=2&page=0&sort_by=phone_number&sort_order=ascending&area_code=415", None)],
         returned={"returned_count": 2, "organization_id": "org_sandbox"},
-        refused=({"limit": 0}, "invalid_arguments"),
+        refused=({"limit": 501}, "invalid_arguments"),
     ),
     Case(
         ZUDU, "list_phone_numbers", {"nickname": "desk", "agent": "CALLBACK"},

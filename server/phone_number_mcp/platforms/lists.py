@@ -42,7 +42,8 @@ class ListArguments(Arguments):
     area_code: Annotated[AreaCode | None, Field(description="3 digits, US or Canada")] = None
     agent: Annotated[str | None, TAKES_AGENT, Field(description="Bound to this agent: name or id")] = None
     unanswered: Annotated[bool | None, Field(description="true: without inbound agent")] = None
-    limit: Annotated[int, Field(ge=1, le=500, description="At most")] = LIMIT
+    webhook: Annotated[str | None, Field(description="Part of the webhook, such as http:")] = None
+    limit: Annotated[int, Field(ge=0, le=500, description="0: only count")] = LIMIT
     next: Annotated[str | None, Field(description="next of the answer before; other arguments the same")] = None
 
     not_filters: ClassVar[frozenset[str]] = frozenset({"detail", "limit", "next"})
@@ -145,7 +146,7 @@ async def list_numbers(call: Call, source: NumberList, arguments: ListArguments)
         ToolError: Not even the first page can be read.
     """
     start = _start(arguments)
-    if arguments.detail == "full":
+    if arguments.detail == "full" and arguments.limit > 0:
         return await _full(call, source, arguments, start)
     found = _Walk(source, arguments, start)
     await found.through(call)
@@ -177,7 +178,7 @@ class _Walk:
     def __init__(self, source: NumberList, arguments: ListArguments, start: _Place) -> None:
         self._source, self._arguments = source, arguments
         self._start = self._here = start
-        self._read = self._dropped = 0
+        self._read = self._dropped = self._counted = 0
         self.briefs: list[Brief] = []
         self.total: int | None = None
         self.next: str | None = None
@@ -203,11 +204,16 @@ class _Walk:
                 raise
             self.cut = f"Only {self._read:,} numbers were read, then {error.code}: call again with next to go on"
             self._stop()
-        if start.cursor is None and not start.skipped and self.next is None:
-            self.total = len(self.briefs)
+        if start.cursor is None and not start.skipped and self.next is None and not self._is_counted:
+            self.total = len(self.briefs) + self._counted
+
+    @property
+    def _is_counted(self) -> bool:
+        """Whether only the count is asked for, and the platform said it."""
+        return self._arguments.limit == 0 and self.total is not None
 
     def _is_full_after(self, page: Page) -> bool:
-        """Take what matches from a page; return whether there was more than is asked for."""
+        """Take what matches from a page; return whether that is all that is asked for."""
         self._read += len(page.entries)
         for place, entry in enumerate(page.entries):
             brief = self._source.brief(entry) if isinstance(entry, dict) else None
@@ -215,6 +221,8 @@ class _Walk:
                 continue
             if brief is None or not _matches(brief, self._arguments):
                 self._dropped += 1
+            elif self._arguments.limit == 0:
+                self._counted += 1
             elif len(self.briefs) < self._arguments.limit:
                 self.briefs.append(brief)
             else:
@@ -222,16 +230,17 @@ class _Walk:
                 self._stop()
                 break
         self.total = None if self._dropped or _filtered_here(self._source, self._arguments) else page.total
-        return self.next is not None
+        return self.next is not None or self._is_counted
 
     def _is_enough(self, call: Call) -> bool:
         """Return whether no further page is to be read, although there is one."""
         arguments = self._arguments
-        if len(self.briefs) == arguments.limit and not _filtered_here(self._source, arguments):
+        if 0 < arguments.limit == len(self.briefs) and not _filtered_here(self._source, arguments):
             return True  # the next page surely has a match
         if self._read < MAX_READ and call.elapsed < READING * (call.elapsed + call.remaining):
             return False
-        self.cut = f"{self._read:,} numbers were read, and there are more: call again with next to go on"
+        counted = f", of which {self._counted:,} match" if arguments.limit == 0 else ""
+        self.cut = f"{self._read:,} numbers were read{counted}, and there are more: call again with next to go on"
         self.total = None
         return True
 
@@ -254,7 +263,9 @@ async def _full(call: Call, source: NumberList, arguments: ListArguments, start:
 
 def _filtered_here(source: NumberList, arguments: ListArguments) -> bool:
     """Return whether a filter is given that the platform cannot apply: then its next page may have no match."""
-    return bool(arguments.filters().keys() & {"nickname", "area_code", "agent", "unanswered"} - source.filters.keys())
+    return bool(
+        arguments.filters().keys() & {"nickname", "area_code", "agent", "unanswered", "webhook"} - source.filters.keys()
+    )
 
 
 def _matches(brief: Brief, arguments: ListArguments) -> bool:
@@ -265,6 +276,7 @@ def _matches(brief: Brief, arguments: ListArguments) -> bool:
         and (code is None or brief.phone_number.startswith(f"+1{code}"))
         and (arguments.agent is None or arguments.agent in brief.agents)
         and (not arguments.unanswered or not brief.inbound)
+        and (arguments.webhook or "").casefold() in (brief.webhook or "").casefold()
     )
 
 
@@ -283,7 +295,7 @@ def _start(arguments: ListArguments) -> _Place:
     """
     if arguments.next is None:
         many = arguments.detail == "summary" and (arguments.limit > PAGE_SIZE or arguments.filters())
-        return _Place(PAGE_SIZE if many else min(arguments.limit, PAGE_SIZE))
+        return _Place(PAGE_SIZE if many or arguments.limit == 0 else min(arguments.limit, PAGE_SIZE))
     said = _NEXT.fullmatch(arguments.next)
     if said is None or not 0 < int(said[1]) <= PAGE_SIZE:
         raise _not_next("is not the next of an earlier answer: pass it on as it came")
