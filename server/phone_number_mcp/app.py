@@ -314,6 +314,8 @@ class _App:
             secrets = arguments.secrets()
             outcome = await attempt(arguments)
             if isinstance(outcome, Success):
+                for warning in arguments.warnings(given):
+                    outcome = outcome.warned(warning)
                 return self._safe(outcome.content(), MAX_TEXT, secrets)
             return outcome  # noqa: TRY300  (it belongs to what is tried)
         except ToolError as error:

@@ -73,7 +73,7 @@ class Arguments(BaseModel):
         return {
             name: value
             for name, value in given.items()
-            if name not in fields or fields[name].is_required() or not _is_blank(value)
+            if name not in fields or fields[name].is_required() or not is_blank(value)
         }
 
     @field_validator("*", mode="before")
@@ -118,6 +118,14 @@ class Arguments(BaseModel):
         """Return what makes two calls the same: what the caller gave, less secrets and `idempotency_key`."""
         given = self.model_dump(exclude_unset=True, exclude={"idempotency_key", "dry_run"})
         return {name: value for name, value in given.items() if not isinstance(value, SecretStr)}
+
+    def warnings(self, given: Mapping[str, Any]) -> list[str]:
+        """Return what the caller should know of these arguments, although they are valid.
+
+        Args:
+            given: As the client sent them.
+        """
+        return []
 
     def secrets(self) -> list[str]:
         """Return the values that go to the platform and nowhere else."""
@@ -174,7 +182,8 @@ def with_agents(arguments: A, ids: Mapping[str, str]) -> A:
     return arguments.model_copy(update=changed) if changed else arguments
 
 
-def _is_blank(value: Any) -> bool:
+def is_blank(value: Any) -> bool:
+    """Return whether a value is one of the ways in which models write "not given"."""
     return value is None or (isinstance(value, str) and value.strip().lower() in {"", "null"})
 
 

@@ -213,7 +213,7 @@ async def test_a_purchase_after_which_the_list_fails_is_unknown_with_the_steps_t
 
     shop._bad_answer = fails
     with pytest.raises(OutcomeUnknown, match="listing the numbers failed too: No list today") as raised:
-        await run(api, "create_phone_number")
+        await run(api, "create_phone_number", area_code=628)
     assert "Call list_phone_numbers" in str(raised.value.facts["hint"])
     assert shop.posts == 1
 
@@ -232,7 +232,7 @@ async def test_nothing_new_after_a_lost_answer_may_still_be_on_its_way(api: Api,
     for answer, status in ((drop(), None), (reply(502, b""), 502)):
         shop = Shop(upstream, answer, sells=False)
         with pytest.raises(OutcomeUnknown, match="No new number is there yet") as raised:
-            await run(api, "create_phone_number")
+            await run(api, "create_phone_number", area_code=628)
         assert "Call list_phone_numbers" in str(raised.value.facts["hint"])
         assert raised.value.facts["http_status"] == status
     assert shop.posts == 2
@@ -257,7 +257,7 @@ async def test_nothing_is_bought_while_there_is_no_list_to_compare_with(api: Api
     shop = Shop(upstream, reply(201, {}), sells=True)
     shop.lists_fail = True
     with pytest.raises(Rejected) as raised:
-        await run(api, "create_phone_number")
+        await run(api, "create_phone_number", area_code=628)
     assert raised.value.write_outcome == "not_applied"
     assert shop.posts == 0
 
@@ -278,7 +278,7 @@ async def test_a_purchase_that_was_cut_off_is_told_of_once_before_the_next(
     account = harness.account(RETELL)
     async with harness.writes(RETELL, api, place) as writes:
         with pytest.raises(OutcomeUnknown, match=r"An earlier create_phone_number, started .* outcome unknown"):
-            await writes.run(tool, tool.read({}), account)
+            await writes.run(tool, tool.read({"area_code": 628}), account)
         assert upstream.requests == []
         upstream.answer = Shop(upstream, reply(201, {"phone_number": "+16285550160"}), sells=True)._answer
         bought = await writes.run(tool, tool.read({"idempotency_key": "k"}), account)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from phone_number_mcp.errors import AlreadyExists, FieldProblem, InvalidArguments, InvalidReply, NotFound, ToolError
-from phone_number_mcp.tool import Arguments, Prompt
+from phone_number_mcp.tool import Arguments, Prompt, is_blank
 
 if TYPE_CHECKING:
     from phone_number_mcp.platforms.pages import Page
@@ -64,13 +64,32 @@ IdempotencyKey = Annotated[str | None, AfterValidator(_short), Field(description
 DryRun = Annotated[bool | None, Field(description="true: sends nothing, shows what would be sent")]
 
 
-class CreateArguments(Arguments):
+class _RouteArguments(Arguments):
+    """Arguments that say where calls go."""
+
+    def warnings(self, given: Mapping[str, Any]) -> list[str]:
+        """Return a warning for each webhook that is not https."""
+        plain = [
+            name for name, value in self if name.endswith("webhook_url") and str(value).lower().startswith("http:")
+        ]
+        return [f"{name} is not https: what callers say is not protected on its way" for name in plain]
+
+
+class CreateArguments(_RouteArguments):
     """Arguments of what creates or imports a number; a subclass has `idempotency_key` and `dry_run`, as its last."""
 
     local_fields: ClassVar[frozenset[str]] = frozenset({"idempotency_key", "dry_run"})
 
+    @field_validator("area_code", check_fields=False)
+    @classmethod
+    def _is_of_the_number(cls, value: int | None, info: ValidationInfo) -> int | None:
+        number = info.data.get("phone_number")
+        if value is not None and number is not None and not number.startswith(f"+1{value}"):
+            raise ValueError(f"is not the area code of {number}; leave it out, or ask the user which number is meant")
+        return value
 
-class UpdateArguments(Arguments):
+
+class UpdateArguments(_RouteArguments):
     """Arguments of an update: only what is given changes.
 
     MCP clients drop nulls on their way, so null cannot be the word for "clear this": `clear_fields` is.
@@ -79,12 +98,23 @@ class UpdateArguments(Arguments):
 
     local_fields: ClassVar[frozenset[str]] = frozenset({"phone_number", "clear_fields", "dry_run"})
 
+    clearable: ClassVar[tuple[str, ...]] = ()
+    """What `clear_fields` can name."""
+
     phone_number: str
     clear_fields: list[Any] | None = None
 
     def body(self) -> dict[str, Any]:
         """Return the body of the request: what is given, and null for what is to be cleared."""
         return super().body() | dict.fromkeys(map(self.upstream_name, self.clear_fields or ()))
+
+    def warnings(self, given: Mapping[str, Any]) -> list[str]:
+        """Return the warnings of all routes, and one for each blank that does not clear its field."""
+        blank = [name for name in self.clearable if name in given and is_blank(given[name])]
+        said = [
+            f"{name} was null or blank, which changes nothing: to empty it, name it in clear_fields" for name in blank
+        ]
+        return super().warnings(given) + said
 
     @model_validator(mode="after")
     def _changes_something_and_each_thing_once(self) -> Self:

@@ -9,10 +9,18 @@ import math
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from phone_number_mcp.e164 import E164, parse
 from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, PlatformError, ToolError, refusal
@@ -138,6 +146,7 @@ OutboundCountries = Annotated[list[Country] | None, Field(description="It may ca
 Webhook = Annotated[WebAddress | None, Field(description="For inbound calls; https")]
 Nickname = Annotated[str | None, Field(description="What people call it")]
 Fallback = Annotated[str | None, BeforeValidator(parse), Field(description="Takes calls when all lines are busy")]
+Codecs = Annotated[list[str] | None, Field(description="SIP codecs of an imported number, best first")]
 SipTransport = Annotated[Transport | None, Field(description="Of outbound SIP")]
 
 _WEIGHTED = 'was retired by Retell; write {}_agents: [{{"agent_id": "…", "weight": 1}}]'
@@ -180,6 +189,22 @@ class CreatePhoneNumber(CreateArguments):
     idempotency_key: IdempotencyKey = None
     dry_run: DryRun = None
 
+    @field_validator("toll_free")
+    @classmethod
+    def _has_no_area_code(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("area_code") is not None:
+            raise ValueError("cannot be given together with area_code: a toll-free number has none of a place")
+        return value
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if self.phone_number is None and self.area_code is None and self.country_code is None and not self.toll_free:
+            raise ValueError(
+                "do not say which number to buy: give phone_number, area_code, country_code or toll_free, after asking "
+                "the user"
+            )
+        return self
+
 
 class ListPhoneNumbers(ListArguments):
     """The query of GET /v2/list-phone-numbers."""
@@ -206,6 +231,7 @@ class ImportPhoneNumber(CreateArguments):
     allowed_inbound_country_list: InboundCountries = None
     allowed_outbound_country_list: OutboundCountries = None
     transport: SipTransport = None
+    codecs: Codecs = None
     idempotency_key: IdempotencyKey = None
     dry_run: DryRun = None
 
@@ -235,6 +261,7 @@ class UpdatePhoneNumber(UpdateArguments):
     """The body of PATCH /update-phone-number/{phone_number}."""
 
     retired: ClassVar[Mapping[str, str]] = _RETIRED
+    clearable: ClassVar[tuple[str, ...]] = _CLEARABLE
 
     phone_number: Identifier
     nickname: Nickname = None
@@ -251,6 +278,7 @@ class UpdatePhoneNumber(UpdateArguments):
     auth_username: Annotated[str | None, Field(description="Of the SIP trunk")] = None
     auth_password: Annotated[Secret | None, Field(description="The secret, or secret:NAME")] = None
     transport: SipTransport = None
+    codecs: Codecs = None
     clear_fields: Annotated[
         list[Annotated[str, AfterValidator(_clearable)]] | None,
         Field(description="Fields to clear: nickname, fallback_number, and those named agents, url or list"),

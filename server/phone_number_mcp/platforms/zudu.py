@@ -130,6 +130,8 @@ class ImportPhoneNumber(CreateArguments):
 class UpdatePhoneNumber(UpdateArguments):
     """The body of PATCH /api/phone-numbers/{phone-number}."""
 
+    clearable: ClassVar[tuple[str, ...]] = ("inbound_agent_id", "outbound_agent_id", "nickname", "inbound_webhook_url")
+
     phone_number: Number
     nickname: Annotated[str | None, Field(description="What people call it")] = None
     inbound_agent_id: InboundAgent = None
@@ -139,9 +141,9 @@ class UpdatePhoneNumber(UpdateArguments):
     inbound_webhook_url: Annotated[WebAddress | None, Field(description="Called on inbound calls; https")] = None
     outbound_trunk_id: Annotated[str | None, Field(description="SIP trunk for calls from it")] = None
     number_provider: Annotated[str | None, Field(description="Such as twilio")] = None
-    # The page documents null for these two alone.
     clear_fields: Annotated[
-        list[Literal["inbound_agent_id", "outbound_agent_id"]] | None, Field(description="Agents to unassign")
+        list[Literal["inbound_agent_id", "outbound_agent_id", "nickname", "inbound_webhook_url"]] | None,
+        Field(description="Fields to empty"),
     ] = None
     dry_run: DryRun = None
 
@@ -271,7 +273,30 @@ async def _add(call: Call, path: str, arguments: CreatePhoneNumber | ImportPhone
 async def update_phone_number(call: Call, arguments: UpdatePhoneNumber) -> Success:
     """PATCH /api/phone-numbers/{phone-number}."""
     sent = arguments.body()
-    return Success(await updating(call.write("PATCH", _path(arguments.phone_number), sent), sent))
+    success = Success(await updating(call.write("PATCH", _path(arguments.phone_number), sent), sent))
+    undocumented = [name for name in arguments.clear_fields or () if name not in _NULL_IS_DOCUMENTED]
+    return success.warned(await _kept_all_the_same(call, arguments.phone_number, undocumented))
+
+
+_NULL_IS_DOCUMENTED = frozenset({"inbound_agent_id", "outbound_agent_id"})
+"""Fields that null empties, as the page of PATCH /api/phone-numbers/{phone-number} says. Of the others it says nothing."""
+
+
+async def _kept_all_the_same(call: Call, phone_number: str, cleared: Sequence[str]) -> str | None:
+    """Return a warning if the platform still holds what was sent as null; None if it does not."""
+    if not cleared:
+        return None
+    names = ", ".join(cleared)
+    try:
+        number = await fetch_number(call, phone_number)
+    except ToolError as error:
+        return f"Whether {names} is empty now could not be read back ({error.code}): check with get_phone_number"
+    kept = ", ".join(name for name in cleared if number.get(name))
+    return (
+        f"The platform accepted the change and still holds {kept}: it seems not to clear it. Tell the user"
+        if kept
+        else None
+    )
 
 
 async def delete_phone_number(call: Call, arguments: DeletePhoneNumber) -> Success:
