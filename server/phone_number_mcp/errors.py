@@ -214,7 +214,7 @@ class RateLimited(Rejected):
 
     code = "rate_limited"
     when = "429: too many requests."
-    hint = "Nothing happened. Wait, for `retry_after_seconds` where it is given, then call again."
+    hint = "Nothing happened. Wait for `retry_after_seconds`, or 10 s where it is not given, then call again, at most twice."
     retryable = True
 
 
@@ -223,7 +223,7 @@ class PlatformError(ToolError):
 
     code = "platform_error"
     when = "5xx, or a 200 whose envelope says error."
-    hint = "The trouble is on the platform's side. Try again in a little while; if it stays, tell the user."
+    hint = "The trouble is on the platform's side. Call again at most twice, 10 s apart; if it stays, tell the user."
     outcome = "unknown"
     retryable = True
 
@@ -233,7 +233,7 @@ class Unreachable(ToolError):
 
     code = "unreachable"
     when = "No connection to the platform, or one that broke before the answer was whole."
-    hint = "Try again in a little while; if it stays, tell the user that the platform cannot be reached from here."
+    hint = "Call again at most twice, 10 s apart; if it stays, tell the user that the platform cannot be reached from here."
     outcome = "unknown"
     retryable = True
 
@@ -243,7 +243,7 @@ class TimedOut(ToolError):
 
     code = "timeout"
     when = "No whole answer within `--timeout`."
-    hint = "Try again in a little while; if it stays, tell the user that the platform is slow."
+    hint = "Call again at most twice, 10 s apart; if it stays, tell the user that the platform is slow."
     outcome = "unknown"
     retryable = True
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MAX_PROBLEMS = 20
 """How many problems with the arguments one error names: a caller may send a hundred thousand unknown ones."""
+RECONCILED = "The platform's answer was lost; reading back showed that the write took effect. Do not repeat it"
+"""The warning of a write that was reconciled."""
 SIMILAR = 0.75
 """How similar a name must be to one that exists to be suggested: below that, a suggestion misleads more than it helps."""
 
@@ -224,10 +226,12 @@ class Success:
     def content(self) -> dict[str, Any]:
         """Return what an agent reads."""
         content: dict[str, Any] = {"data": self.data}
+        warning = self.warning
         if self.reconciled:
             content["reconciled"] = True
-        if self.warning:
-            content["warning"] = self.warning
+            warning = f"{RECONCILED}. {warning}" if warning else RECONCILED
+        if warning:
+            content["warning"] = warning
         if self.dry_run:
             content["dry_run"] = True
         if self.resolved:

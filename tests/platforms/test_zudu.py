@@ -221,7 +221,7 @@ async def test_all_the_exchanges_of_one_call_share_its_time(upstream: Upstream) 
         await (taken if request.method == "POST" else silence())(request, stream)
 
     upstream.answer = answer
-    async with Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=0.3) as impatient:
+    async with Api(base_url=upstream.url, decipher=ZUDU.decipher, timeout=1) as impatient:
         with anyio.fail_after(5), pytest.raises(AlreadyExists) as raised:
             await create(impatient)
     assert "existing" not in raised.value.facts

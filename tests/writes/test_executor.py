@@ -22,7 +22,7 @@ import pytest
 
 from phone_number_mcp.errors import JournalUnavailable, LimitReached, OutcomeUnknown, ToolError
 from phone_number_mcp.platforms import load
-from phone_number_mcp.tool import Success
+from phone_number_mcp.tool import RECONCILED, Success
 from phone_number_mcp.upstream.api import Api
 from phone_number_mcp.writes.database import MEMORY
 from phone_number_mcp.writes.executor import Writes
@@ -77,7 +77,7 @@ async def test_a_create_that_took_effect_is_found_by_reading_back(
         "--timeout", "2" if fault == "no answer" else "10", env=credentials(platform.upstream)
     ) as client:
         result = content(await client.call_tool("create_phone_number", WISH))
-    assert result == {"data": platform.numbers[NUMBER], "reconciled": True}
+    assert result == {"data": platform.numbers[NUMBER], "reconciled": True, "warning": RECONCILED}
     assert platform.posts == 1
 
 
@@ -172,7 +172,7 @@ async def test_a_create_that_is_answered_about_no_number_or_another_is_reconcile
     async with connect(env=credentials(platform.upstream)) as client:
         result = content(await client.call_tool("create_phone_number", WISH))
     if commits:
-        assert result == {"data": platform.numbers[NUMBER], "reconciled": True}
+        assert result == {"data": platform.numbers[NUMBER], "reconciled": True, "warning": RECONCILED}
     else:
         assert (result["error"]["code"], result["error"]["outcome"]) == ("outcome_unknown", "unknown")
     assert platform.posts == 1

@@ -12,7 +12,7 @@ import pytest
 
 from phone_number_mcp.errors import AlreadyExists, OutcomeUnknown, ToolError
 from phone_number_mcp.platforms import load
-from phone_number_mcp.tool import Success
+from phone_number_mcp.tool import RECONCILED, Success
 from phone_number_mcp.upstream.api import Api
 from support import harness
 from support.server import Connect, content, credentials, fresh_command
@@ -66,7 +66,7 @@ async def test_where_the_number_cannot_be_read_the_list_shows_what_was_created(
     shop = Shop(upstream, write=drop(), commits=True, number=number)
     async with connect("--timeout", "8", env=credentials(upstream)) as client:
         result = content(await client.call_tool("create_phone_number", WISH))
-    assert result == {"data": shop.numbers[NUMBER], "reconciled": True}
+    assert result == {"data": shop.numbers[NUMBER], "reconciled": True, "warning": RECONCILED}
     assert shop.sent("POST") == 1
 
 

@@ -248,7 +248,7 @@ class ListedAgents(Data):
 
     agents: Annotated[
         list[Any] | None,
-        Field(description="agent_id, name, and as far as the platform tells channel, suspended, published"),
+        Field(description="agent_id, name, channel, suspended, published, as far as known"),
     ] = None
     returned_count: int | None = None
     total_count: int | None = None

@@ -58,7 +58,13 @@ AreaCode = Annotated[int, Field(ge=200, le=999), AfterValidator(_area_code)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 SortOrder = Literal["ascending", "descending"]
 
-IdempotencyKey = Annotated[str | None, AfterValidator(_short), Field(description="Same key: sent only once")]
+IdempotencyKey = Annotated[
+    str | None,
+    AfterValidator(_short),
+    Field(
+        description="This server sends it once in 7 days; a repeat returns that outcome, if unknown it reads back first"
+    ),
+]
 
 
 DryRun = Annotated[bool | None, Field(description="true: sends nothing, shows what would be sent")]

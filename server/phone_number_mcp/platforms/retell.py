@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from phone_number_mcp.e164 import E164, parse
 from phone_number_mcp.errors import AlreadyExists, InvalidReply, NotFound, PlatformError, ToolError, refusal
@@ -132,7 +133,7 @@ def _shares_add_up(agents: list[WeightedAgent]) -> list[WeightedAgent]:
 Identifier = Annotated[str, BeforeValidator(_identifier), Field(description="E.164, or an imported one such as 1001")]
 Agents = Annotated[list[WeightedAgent], AfterValidator(_shares_add_up)]
 Country = Annotated[str, BeforeValidator(upper), AfterValidator(_country)]
-Transport = Annotated[Literal["TLS", "TCP", "UDP"], BeforeValidator(upper)]
+Transport = Annotated[Literal["TLS", "TCP", "UDP"], BeforeValidator(upper), WithJsonSchema({"type": "string"})]
 
 _SAME = {"type": "object", "properties": {"agent_id": {}}}
 MoreAgents = Annotated[
@@ -147,7 +148,7 @@ Webhook = Annotated[WebAddress | None, Field(description="For inbound calls; htt
 Nickname = Annotated[str | None, Field(description="What people call it")]
 Fallback = Annotated[str | None, BeforeValidator(parse), Field(description="Takes calls when all lines are busy")]
 Codecs = Annotated[list[str] | None, Field(description="SIP codecs of an imported number, best first")]
-SipTransport = Annotated[Transport | None, Field(description="Of outbound SIP")]
+SipTransport = Annotated[Transport | None, Field(description="Outbound SIP: TLS, TCP or UDP")]
 
 _WEIGHTED = 'was retired by Retell; write {}_agents: [{{"agent_id": "…", "weight": 1}}]'
 _VERSIONED = 'was retired by Retell; write it inside {}_agents: [{{"agent_id": "…", "weight": 1, "agent_version": …}}]'
@@ -225,14 +226,14 @@ class ImportPhoneNumber(CreateArguments):
     sip_trunk_auth_password: Annotated[Secret | None, Field(description="The secret, or secret:NAME")] = None
     ignore_e164_validation: Annotated[bool | None, Field(description="Default: true")] = None
     nickname: Nickname = None
-    inbound_agents: InboundAgents = None
+    inbound_agents: Annotated[MoreAgents | None, Field(description="As in create_phone_number")] = None
     outbound_agents: OutboundAgents = None
     inbound_webhook_url: Webhook = None
     allowed_inbound_country_list: InboundCountries = None
     allowed_outbound_country_list: OutboundCountries = None
     transport: SipTransport = None
     codecs: Codecs = None
-    idempotency_key: IdempotencyKey = None
+    idempotency_key: Annotated[IdempotencyKey, Field(description="As in create_phone_number")] = None
     dry_run: DryRun = None
 
 
@@ -265,7 +266,7 @@ class UpdatePhoneNumber(UpdateArguments):
 
     phone_number: Identifier
     nickname: Nickname = None
-    inbound_agents: InboundAgents = None
+    inbound_agents: Annotated[MoreAgents | None, Field(description="As in create_phone_number")] = None
     outbound_agents: OutboundAgents = None
     inbound_sms_agents: Annotated[MoreAgents | None, Field(description="As inbound_agents, for SMS to it")] = None
     outbound_sms_agents: Annotated[MoreAgents | None, Field(description="As inbound_agents, for SMS from it")] = None
@@ -322,10 +323,10 @@ class PhoneNumber(Data):
     outbound_agents: list[Any] | None = None
     inbound_sms_agents: list[Any] | None = None
     outbound_sms_agents: list[Any] | None = None
-    inbound_agent_id: str | None = None
-    outbound_agent_id: str | None = None
-    inbound_agent_version: int | None = None
-    outbound_agent_version: int | None = None
+    inbound_agent_id: Annotated[str | None, SkipJsonSchema()] = None
+    outbound_agent_id: Annotated[str | None, SkipJsonSchema()] = None
+    inbound_agent_version: Annotated[int | None, SkipJsonSchema()] = None
+    outbound_agent_version: Annotated[int | None, SkipJsonSchema()] = None
     inbound_webhook_url: str | None = None
     inbound_sms_webhook_url: str | None = None
     allowed_inbound_country_list: list[str] | None = None
@@ -962,7 +963,7 @@ PLATFORM = Platform(
     recognizes=recognizes,
     list_all_numbers=list_all_numbers,
     instructions=(
-        "Agents are named by id: list_agents shows them. A number has weighted lists of agents, such as "
+        "Name agents by name or id; list_agents shows them. A number has weighted lists of agents, such as "
         '[{"agent_id": "agent_…", "weight": 1}]; the single inbound_agent_id and outbound_agent_id are retired.'
     ),
     tools=(
@@ -970,8 +971,8 @@ PLATFORM = Platform(
             name="get_phone_number",
             title="Get phone number",
             description=(
-                "Look up one phone number on Retell: nickname, agents for calls and SMS with their weights, webhooks, "
-                "countries. Use it before buying a number and to check afterwards."
+                "Look up one phone number on Retell, with every field. Use it before buying a number and to check "
+                "afterwards."
             ),
             arguments=GetPhoneNumber,
             data=PhoneNumber,
@@ -981,8 +982,8 @@ PLATFORM = Platform(
             name="create_phone_number",
             title="Create phone number",
             description=(
-                "Buy a phone number on Retell and route it to agents. It costs money every month, and a repeat buys another: "
-                "call it only after the user confirmed, and once. If the outcome is unknown, look first."
+                "Buy a phone number on Retell and route it to agents. It costs money every month, and each call buys another: "
+                "call it once, after the user confirmed, with an idempotency_key. If the outcome is unknown, look first."
             ),
             arguments=CreatePhoneNumber,
             data=TheNumber,
@@ -994,8 +995,8 @@ PLATFORM = Platform(
             name="list_phone_numbers",
             title="List phone numbers",
             description=(
-                "List the phone numbers on Retell. has_more says whether there is more: call again with pagination_key "
-                "before you count or conclude."
+                "List the phone numbers on Retell in short. Where next is given there are more: call again with it before "
+                "you conclude."
             ),
             arguments=ListPhoneNumbers,
             data=ListedNumbers,
@@ -1006,7 +1007,7 @@ PLATFORM = Platform(
             title="Check phone number",
             description=(
                 "Say whether a phone number on Retell is answered and by whom, whether it can call out, and what to fix. "
-                "Use it after creating or changing a number, and when calls fail. Changes nothing."
+                "Use it after creating or changing a number, and when calls fail."
             ),
             arguments=GetPhoneNumber,
             data=PhoneNumberCheck,
@@ -1029,7 +1030,7 @@ PLATFORM = Platform(
             title="Update phone number",
             description=(
                 "Change a phone number on Retell, at once: only what you give changes; a list replaces the whole list. To "
-                "clear a field, name it in clear_fields; null does nothing."
+                "clear a field, name it in clear_fields."
             ),
             arguments=UpdatePhoneNumber,
             data=TheNumber,
@@ -1051,7 +1052,7 @@ PLATFORM = Platform(
         Tool(
             name="list_agents",
             title="List agents",
-            description="List the agents on Retell, to find the id that a number is routed to. has_more says whether there is more.",
+            description="List the agents on Retell by name: which are suspended, voice or chat.",
             arguments=ListAgents,
             data=ListedAgents,
             handler=list_all_agents,
@@ -1071,7 +1072,7 @@ PLATFORM = Platform(
         ),
         review(
             "Retell",
-            paging="as long as has_more is true, call again with its pagination_key",
+            paging="as long as there is next, call again with it",
             checks=(
                 "numbers without inbound agents, and numbers without any agent",
                 "weights that do not sum to 1, and agents with a very small share",

@@ -637,7 +637,7 @@ PLATFORM = Platform(
     find_number=find_number,
     number_in=number_in,
     recognizes=recognizes,
-    instructions="Agents are named by id: list_agents shows them. A number has one inbound and one outbound agent.",
+    instructions="Name agents by name or id; list_agents shows them. A number has one inbound and one outbound agent.",
     tools=(
         Tool(
             name="get_phone_number",
@@ -654,7 +654,7 @@ PLATFORM = Platform(
             name="create_phone_number",
             title="Create phone number",
             description=(
-                "Create a phone number on Zudu and route it to agents. It may cost money and calls to it will ring: "
+                "Create the phone number that you name on Zudu and route it to agents. It may cost money and calls to it will ring: "
                 "call it only for a number the user has confirmed, and once. Give only what the user asked for; the "
                 "platform has defaults. If the error says outcome unknown, look with get_phone_number before anything else."
             ),
@@ -668,8 +668,8 @@ PLATFORM = Platform(
             name="list_phone_numbers",
             title="List phone numbers",
             description=(
-                "List the organization's phone numbers on Zudu, filtered and sorted. pagination.has_next says whether "
-                "there is more: ask for the next page before you count or conclude."
+                "List the organization's phone numbers on Zudu in short, filtered and sorted. Where next is given there are more: "
+                "call again with it before you conclude."
             ),
             arguments=ListPhoneNumbers,
             data=ListedNumbers,
@@ -678,7 +678,7 @@ PLATFORM = Platform(
         Tool(
             name="list_available_phone_numbers",
             title="List available phone numbers",
-            description="List the organization's phone numbers on Zudu that have no agent: free to use without creating one.",
+            description="List the phone numbers that the organization already owns on Zudu and that have no agent. It offers none to buy.",
             arguments=ListAvailablePhoneNumbers,
             data=AvailablePhoneNumbers,
             handler=list_available_phone_numbers,
@@ -734,7 +734,7 @@ PLATFORM = Platform(
         Tool(
             name="list_agents",
             title="List agents",
-            description="List the organization's voice agents on Zudu, to find the id that a number is routed to.",
+            description="List the organization's voice agents on Zudu by name, with their ids.",
             arguments=ListAgents,
             data=ListedAgents,
             handler=list_voice_agents,
@@ -753,7 +753,7 @@ PLATFORM = Platform(
         ),
         review(
             "Zudu",
-            paging="ask for page after page until pagination.has_next is false",
+            paging="as long as there is next, call again with it",
             checks=(
                 "numbers without an inbound agent, and numbers without any agent",
                 "webhooks that are not https",
