@@ -26,7 +26,7 @@ def run(*options: str, env: dict[str, str] | None = None) -> subprocess.Complete
     )
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_reported() -> None:
     assert run("--version").stdout == f"phone-number-mcp {__version__}\n"
 
 

@@ -79,7 +79,7 @@ async def test_an_untrue_answer_and_a_state_that_is_not_as_asked_are_found(upstr
     assert found.problems == ["created: expected {'+12065550161': {}}, found nothing"]
 
 
-async def test_a_call_that_cannot_be_made_is_told_to_the_model(upstream: Upstream) -> None:
+async def test_a_call_that_cannot_be_made_is_reported_to_the_model(upstream: Upstream) -> None:
     tried = task("a wish too vague to buy")
     unknown = Call(tool="buy_everything")
     seen: list[str] = []
@@ -124,7 +124,7 @@ def test_an_organisation_is_always_the_same_and_has_reserved_numbers_only(name: 
 
 
 @pytest.mark.parametrize("platform", ["zudu", "retell"])
-def test_what_became_of_the_numbers_is_told_under_names_of_no_platform(platform: str) -> None:
+def test_what_became_of_the_numbers_is_reported_under_names_of_no_platform(platform: str) -> None:
     with served(platform, organisation("small")) as platform_served:
         numbers = platform_served.numbers
         assert not platform_served.changes()

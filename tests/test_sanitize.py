@@ -331,7 +331,7 @@ def test_no_part_of_a_secret_is_shown_because_of_a_cut(data: st.DataObject) -> N
     assert set(shown.replace("[secret]", "").replace("…", "").rstrip("[secrt")) <= {"\u00e9", ".", "\\"}
 
 
-def test_a_text_that_is_cut_is_told() -> None:
+def test_a_text_that_is_cut_is_reported() -> None:
     assert Sanitizer().bounded_json(["x" * 10], 10) == (["x" * 10], False)
     assert Sanitizer().bounded_json(["x" * 11], 10) == (["x" * 9 + "…"], True)
     assert Sanitizer().bounded_json([float("inf")], 10) == (["…"], True)

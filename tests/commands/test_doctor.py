@@ -225,7 +225,7 @@ async def test_a_certificate_that_cannot_be_verified_is_seen(home: dict[str, str
     assert (check["name"], "SSL_CERT_FILE" in check["fix"]) == ("connection", True)
 
 
-async def test_credentials_that_are_refused_are_told(home: dict[str, str], upstream: Upstream) -> None:
+async def test_credentials_that_are_refused_are_reported(home: dict[str, str], upstream: Upstream) -> None:
     upstream.answer = REFUSED
     _, checks = await doctor(home | credentials(upstream))
     check = failed(checks)
@@ -236,7 +236,7 @@ async def test_credentials_that_are_refused_are_told(home: dict[str, str], upstr
 @pytest.mark.parametrize(
     ("status", "code"), [(402, "payment_required"), (403, "forbidden"), (429, "rate_limited"), (500, "platform_error")]
 )
-async def test_what_else_the_platform_says_is_told(
+async def test_what_else_the_platform_says_is_reported(
     home: dict[str, str], upstream: Upstream, status: int, code: str
 ) -> None:
     upstream.answer = reply(status, envelope(status="error", message="Said so"), retry_after="100")
@@ -276,7 +276,7 @@ async def test_a_journal_is_looked_at_also_where_another_setting_is_wrong(home: 
     assert place in next(check for check in checks if check["name"] == "journal")["detail"]
 
 
-async def test_a_journal_of_which_the_place_cannot_be_is_told(home: dict[str, str]) -> None:
+async def test_a_journal_of_which_the_place_cannot_be_is_reported(home: dict[str, str]) -> None:
     _, checks = await doctor(home, "--sandbox", "--journal", "https://journal.test")
     assert any(check["detail"].startswith("--journal: ") for check in checks if not check["ok"])
 
@@ -403,7 +403,7 @@ async def test_a_file_that_no_client_could_read_is_seen_if_it_is_about_us(home: 
     assert (await doctor(home, "--sandbox"))[0] == 0
 
 
-async def test_all_faults_are_told_at_once(home: dict[str, str]) -> None:
+async def test_all_faults_are_reported_at_once(home: dict[str, str]) -> None:
     env = {"ZUDU_API_KEY": "${ZUDU_API_KEY}", "ZUDU_API_SECRET": "s3cr3t_\n", "PHONE_NUMBER_MCP_TIMEOUT": "soon"}
     _, checks = await doctor(home | env)
     details = [check["detail"] for check in checks if not check["ok"]]

@@ -180,7 +180,7 @@ def test_without_an_executable_it_is_python_and_the_module(home: Path) -> None:
     assert entry["args"] == ["-m", "phone_number_mcp", "--sandbox"]
 
 
-def test_a_command_that_may_be_gone_tomorrow_is_told_of(home: Path) -> None:
+def test_a_command_that_may_be_gone_tomorrow_is_reported(home: Path) -> None:
     link = home / ".cache" / "phone-number-mcp"
     link.parent.mkdir()
     link.symlink_to(Path(sys.executable).with_name("phone-number-mcp"))
@@ -631,7 +631,7 @@ def test_of_a_credential_in_a_file_the_path_is_written(home: Path) -> None:
     assert env == {"ZUDU_API_KEY": KEY, "ZUDU_API_SECRET_FILE": str(home / "secret")}
 
 
-def test_a_file_that_others_can_read_keeps_its_mode_and_that_is_told(home: Path) -> None:
+def test_a_file_that_others_can_read_keeps_its_mode_and_that_is_reported(home: Path) -> None:
     path = home / "mcp.json"
     path.write_text("{}")
     path.chmod(0o644)

@@ -158,7 +158,7 @@ def test_whatever_is_no_json_is_refused_in_one_way(text: str) -> None:
         ("\ufeff\r\n\r{", "line 3, column 2"),
     ],
 )
-def test_a_fault_is_told_with_its_place(text: str, why: str) -> None:
+def test_a_fault_is_reported_with_its_place(text: str, why: str) -> None:
     with pytest.raises(jsonc.InvalidJSON) as raised:
         jsonc.parse(text, comments=True)
     assert why in str(raised.value)

@@ -262,7 +262,7 @@ async def test_nothing_is_bought_while_there_is_no_list_to_compare_with(api: Api
     assert shop.posts == 0
 
 
-async def test_a_purchase_that_was_cut_off_is_told_of_once_before_the_next(
+async def test_a_purchase_that_was_cut_off_is_reported_once_before_the_next(
     api: Api, upstream: Upstream, tmp_path: Path
 ) -> None:
     place = str(tmp_path / "journal")
@@ -352,7 +352,7 @@ async def test_a_list_that_is_not_whole_is_nothing_to_compare_with(
         (drop(), {"nickname": "old"}, "unknown"),
     ],
 )
-async def test_an_update_is_settled_by_what_the_number_is_now(
+async def test_an_update_is_reconciled_by_what_the_number_is_now(
     api: Api, upstream: Upstream, answer: Answer, held: dict[str, Any], expected: str
 ) -> None:
     async def answered(request: Request, stream: Any) -> None:
@@ -369,7 +369,7 @@ async def test_an_update_is_settled_by_what_the_number_is_now(
     [(drop(), True, "reconciled"), (reply(502, b""), True, "reconciled"), (reply(500, {}), False, "not_applied"),
      (drop(), False, "unknown")],
 )  # fmt: skip
-async def test_a_delete_is_settled_by_whether_the_number_is_there(
+async def test_a_delete_is_reconciled_by_whether_the_number_is_there(
     api: Api, upstream: Upstream, answer: Answer, gone: bool, expected: str
 ) -> None:
     async def answered(request: Request, stream: Any) -> None:

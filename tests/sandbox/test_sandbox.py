@@ -134,7 +134,7 @@ CODES = {
 
 
 @pytest.mark.anyio
-async def test_each_rehearsed_trouble_is_told_with_its_code(connect: Connect) -> None:
+async def test_each_rehearsed_trouble_is_reported_with_its_code(connect: Connect) -> None:
     assert CODES.keys() == REHEARSALS.keys()
     async with connect("--sandbox", "--timeout", "0.5") as client:
         for number, codes in CODES.items():
@@ -162,7 +162,7 @@ async def test_after_a_500_it_is_seen_that_nothing_was_created_and_a_repeat_crea
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("platform", PLATFORMS)
-async def test_after_a_lost_answer_the_outcome_is_unknown_and_told_in_one_sentence(
+async def test_after_a_lost_answer_the_outcome_is_unknown_and_reported_in_one_sentence(
     connect: Connect, platform: str
 ) -> None:
     number = {"phone_number": "+14155550153"}
@@ -184,7 +184,7 @@ async def test_after_a_lost_answer_the_outcome_is_unknown_and_told_in_one_senten
 
 
 @pytest.mark.anyio
-async def test_the_platforms_message_is_told_once_where_reading_back_fails_as_well(connect: Connect) -> None:
+async def test_the_platforms_message_is_reported_once_where_reading_back_fails_as_well(connect: Connect) -> None:
     async with connect("--sandbox", "--timeout", "5") as client:
         lost = content(await client.call_tool("create_phone_number", {"phone_number": "+14155550155"}))["error"]
     assert lost["message"].endswith("; the change is not visible, but may still take effect")
@@ -194,7 +194,7 @@ async def test_the_platforms_message_is_told_once_where_reading_back_fails_as_we
 @pytest.mark.anyio
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", PLATFORMS)
-async def test_a_later_look_settles_a_lost_answer_and_a_repeat_creates_the_number(
+async def test_a_later_look_resolves_a_lost_answer_and_a_repeat_creates_the_number(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(earlier, "ARRIVAL_SECONDS", 0)  # else 60 s

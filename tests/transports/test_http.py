@@ -179,7 +179,7 @@ async def test_a_create_whose_client_hangs_up_is_not_torn_off(own_journal: dict[
         assert {entry.outcome for entry in served.noted} == {"applied"}
 
 
-async def test_a_result_that_nobody_was_there_to_take_is_told_to_the_next_call(
+async def test_a_result_that_nobody_was_there_to_take_is_reported_to_the_next_call(
     own_journal: dict[str, str], platform: Faulty
 ) -> None:
     answer = Held(0)
@@ -202,7 +202,7 @@ async def test_a_result_that_nobody_was_there_to_take_is_told_to_the_next_call(
 
 
 @pytest.mark.parametrize("stop", STOPS)
-async def test_a_signal_lets_a_create_settle(
+async def test_a_signal_lets_a_create_finish(
     own_journal: dict[str, str], platform: Faulty, stop: signal.Signals
 ) -> None:
     answer = Held(0.5)
@@ -454,7 +454,7 @@ def test_what_others_could_reach_is_not_served(host: str, why: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = run("http", "--sandbox", "--port", str(port))
@@ -482,7 +482,7 @@ async def test_the_address_comes_from_variables_too_and_an_option_wins(own_journ
     assert ended.stderr.startswith(f"phone-number-mcp http: port {port} cannot be used: ")
 
 
-def test_a_bad_address_is_told_with_the_other_faults() -> None:
+def test_a_bad_address_is_reported_with_the_other_faults() -> None:
     wrong = {"PHONE_NUMBER_MCP_PORT": "sk_port", "PHONE_NUMBER_MCP_HOST": "192.0.2.1", "PHONE_NUMBER_MCP_TIMEOUT": "x"}
     ended = run("http", "--sandbox", env=wrong)
     assert (ended.returncode, ended.stdout) == (2, "")

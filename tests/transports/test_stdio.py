@@ -415,7 +415,7 @@ async def test_a_signal_ends_it_at_once_and_quietly(
     assert client.stderr == b""
 
 
-async def test_a_second_signal_does_not_cut_off_what_the_first_lets_settle(raw: Open, upstream: Upstream) -> None:
+async def test_a_second_signal_does_not_cut_off_what_the_first_lets_finish(raw: Open, upstream: Upstream) -> None:
     upstream.answer = slow = Slow(0.5)
     create = request("buy", "tools/call", name="create_phone_number", arguments={"phone_number": "+14155550120"})
     async with raw(env=credentials(upstream)) as client:

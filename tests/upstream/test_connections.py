@@ -264,7 +264,7 @@ async def test_without_credentials_nothing_is_opened(raw: Open, upstream: Upstre
     assert upstream.connections == 0
 
 
-async def test_a_platform_that_is_down_at_the_start_is_told_by_the_call_alone(raw: Open) -> None:
+async def test_a_platform_that_is_down_at_the_start_is_reported_by_the_call_alone(raw: Open) -> None:
     async with raw(
         env={"ZUDU_API_KEY": "sk_abcdef", "ZUDU_API_SECRET": "s3cr3t_ghijkl", "ZUDU_BASE_URL": "http://127.0.0.1:1"}
     ) as client:

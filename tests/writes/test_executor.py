@@ -141,7 +141,7 @@ async def test_a_408_may_hide_a_request_that_was_passed_on(connect: Connect, pla
 
 
 @pytest.mark.parametrize("header", ["7", "Wed, 21 Oct 2099 07:28:00 GMT"])
-async def test_a_429_is_told_with_its_seconds_and_nothing_is_repeated(
+async def test_a_429_is_reported_with_its_seconds_and_nothing_is_repeated(
     connect: Connect, platform: Faulty, header: str
 ) -> None:
     platform.fail(reply(429, error("Slow down"), retry_after=header), commits=False)
@@ -315,7 +315,7 @@ async def end_in_mid_create(client: RawClient, answer: Held, how: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["end of stdin", *STOPS])
-async def test_a_server_that_is_ended_lets_a_create_settle(
+async def test_a_server_that_is_ended_lets_a_create_finish(
     raw: Open, platform: Faulty, own_journal: dict[str, str], how: Any
 ) -> None:
     answer = Held(0.5)
@@ -345,7 +345,7 @@ async def test_a_server_that_is_ended_does_not_wait_for_a_platform_that_never_an
 
 
 @pytest.mark.parametrize("commits", [True, False])
-async def test_after_a_kill_in_mid_post_the_next_start_settles_it_first(
+async def test_after_a_kill_in_mid_post_the_next_start_reconciles_it_first(
     raw: Open, connect: Connect, platform: Faulty, own_journal: dict[str, str], commits: bool
 ) -> None:
     answer = Held(0)
@@ -595,7 +595,7 @@ async def call_once(client: RawClient, arguments: dict[str, Any]) -> dict[str, A
     return content
 
 
-async def test_an_answer_that_nobody_was_there_to_take_is_told_after_a_restart(
+async def test_an_answer_that_nobody_was_there_to_take_is_reported_after_a_restart(
     raw: Open, platform: Faulty, own_journal: dict[str, str]
 ) -> None:
     """The client closes stdout while its create is under way: the answer goes nowhere."""

@@ -446,7 +446,9 @@ async def test_a_clock_that_is_set_by_a_day_sends_nothing_again(
 # --- a long list ---
 
 
-async def test_nothing_is_bought_where_the_list_is_too_long_to_settle_it(platform: Ledger, env: dict[str, str]) -> None:
+async def test_nothing_is_bought_where_the_list_is_too_long_to_reconcile_it(
+    platform: Ledger, env: dict[str, str]
+) -> None:
     """A page takes a twentieth of the time for the call, as 0.25 s of 5 s."""
     held = platform.numbers[env["RETELL_API_KEY"]]
     async with servers(env | RETELL | {"PHONE_NUMBER_MCP_TIMEOUT": "2"}) as (client,):
@@ -504,7 +506,7 @@ async def test_a_create_that_calls_share_counts_once_for_all_processes(platform:
 
 
 @pytest.mark.parametrize("outcome", ["applied", "not_applied"])
-async def test_what_nobody_knows_of_a_purchase_is_settled_by_a_person(
+async def test_what_nobody_knows_of_a_purchase_is_resolved_by_a_person(
     platform: Ledger, env: dict[str, str], own_journal: dict[str, str], outcome: str
 ) -> None:
     wish = {"area_code": 415, "idempotency_key": "key"}
@@ -533,7 +535,7 @@ async def test_what_nobody_knows_of_a_purchase_is_settled_by_a_person(
     assert len(platform.posts) == (1 if outcome == "applied" else 2)
 
 
-async def test_a_write_in_progress_is_not_settled_by_a_person(
+async def test_a_write_in_progress_is_not_resolved_by_a_person(
     platform: Ledger, env: dict[str, str], own_journal: dict[str, str], journal: Path
 ) -> None:
     platform.hold = gate = Gate()

@@ -107,7 +107,7 @@ BROKE = "The connection broke before the platform's answer was whole"
         (reply(401, {}), f"{BROKE}; reading it back failed too: The platform answered 401"),
     ],
 )
-async def test_a_lost_answer_that_cannot_be_read_back_is_told_in_one_sentence(
+async def test_a_lost_answer_that_cannot_be_read_back_is_reported_in_one_sentence(
     connect: Connect, upstream: Upstream, after: Answer, told: str
 ) -> None:
     async def answer(request: Request, stream: Any) -> None:
