@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from phone_number_mcp import __version__
+from phone_number_mcp.options import Options
 from phone_number_mcp.platforms import PLATFORMS, Platform, load
-from phone_number_mcp.settings import Options, variable
+from phone_number_mcp.settings import variable
 
 ROOT = Path(__file__).parent.parent
 REGISTRY_NAME = "io.github.phone-number-mcp/phone-number-mcp"

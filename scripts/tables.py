@@ -9,9 +9,10 @@ from typing import Any
 
 from phone_number_mcp import errors
 from phone_number_mcp.commands.clients import CLIENTS, System
+from phone_number_mcp.options import HttpOptions, Options
 from phone_number_mcp.platforms import PLATFORMS, load
 from phone_number_mcp.sandbox.trouble import REHEARSALS
-from phone_number_mcp.settings import HttpOptions, Options, variable
+from phone_number_mcp.settings import variable
 
 FOR_THE_USER = {
     "get_phone_number": "Shows one number: its nickname, agents and webhook.",

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from phone_number_mcp import __version__
-from phone_number_mcp.settings import Options
+from phone_number_mcp.options import Options
 from support.fork_server import fresh
 from support.server import fresh_command
 

@@ -13,8 +13,9 @@ import pytest
 from descriptions import REGISTRY_NAME, ROOT, bundle_project, manifest, plugin_files, server_json
 from phone_number_mcp import __version__
 from phone_number_mcp.errors import Failure, ToolError
+from phone_number_mcp.options import Options
 from phone_number_mcp.platforms import PLATFORMS, load
-from phone_number_mcp.settings import Options, read, variable
+from phone_number_mcp.settings import read, variable
 from phone_number_mcp.tool import Success, field_names
 from support.places import README
 from support.server import Open

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from phone_number_mcp.errors import NotConfigured
-from phone_number_mcp.settings import ConfigurationError, HttpOptions, read
+from phone_number_mcp.options import HttpOptions
+from phone_number_mcp.settings import ConfigurationError, read
 from support.system import POSIX
 
 KEYS = {"ZUDU_API_KEY": "sk_abcdef", "ZUDU_API_SECRET": "s3cr3t_ghijkl"}

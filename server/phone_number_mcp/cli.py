@@ -59,7 +59,7 @@ _AT_A_TERMINAL = (
 
 def _serve_http(arguments: argparse.Namespace) -> int:
     def http(settings: Settings) -> Transport:
-        from phone_number_mcp.settings import HttpOptions
+        from phone_number_mcp.options import HttpOptions
         from phone_number_mcp.transports.http import Http, listen
 
         options = settings.http or HttpOptions()

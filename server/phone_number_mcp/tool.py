@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar, Union, get_args, get_origin
 
@@ -20,15 +20,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
 from phone_number_mcp.e164 import A_NAME
 from phone_number_mcp.errors import Failure, FieldProblem, InvalidArguments
 from phone_number_mcp.named_secrets import resolve_secret
 from phone_number_mcp.sanitize import MIN_SECRET_LENGTH
+from phone_number_mcp.schema import rendered, unasserted
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails, core_schema
+    from pydantic_core import ErrorDetails
 
     from phone_number_mcp.upstream.call import Call
 
@@ -355,7 +355,7 @@ class Tool(Generic[A]):
     @cached_property
     def input_schema(self) -> dict[str, Any]:
         """The JSON schema of the arguments: a flat object, in the words that every client takes."""
-        return _rendered(self.arguments)
+        return rendered(self.arguments)
 
     @cached_property
     def output_schema(self) -> dict[str, Any]:
@@ -364,22 +364,17 @@ class Tool(Generic[A]):
         Clients validate results against it. They must not throw away the answer to a purchase because a platform
         changed the type of a field: so inside `data` the schema names and explains, and asserts nothing.
         """
-        data, error = _rendered(self.data), _rendered(Failure)
+        data, error = rendered(self.data), rendered(Failure)
         # Every tool in the list carries this, so of an error it names just what every error has.
         always = {name: error["properties"][name] for name in error["required"]}
         return {
             "type": "object",
             "properties": {
                 "data": {"type": "object"}
-                | ({"description": self.data.summary} if self.data.summary else _unasserted(data)),
+                | ({"description": self.data.summary} if self.data.summary else unasserted(data)),
                 "error": {"type": "object", "properties": always},
             },
         }
-
-
-@cache  # several tools return the same, and every one may fail
-def _rendered(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema(schema_generator=_PlainJsonSchema)
 
 
 def _problem(detail: ErrorDetails, arguments: type[Arguments]) -> FieldProblem:
@@ -415,71 +410,3 @@ def _find_by_name(offered: Mapping[str, Tool[Any]]) -> str:
         " with that name as nickname" if "nickname" in lister.arguments.model_fields else " and look for that nickname"
     )
     return f"Nothing was sent. Call {lister.name}{how} to find the phone number, then call again with the number."
-
-
-class _PlainJsonSchema(GenerateJsonSchema):
-    """JSON schemas without what one client or another refuses: no `$ref`, `$defs`, `anyOf` with null, `title`, null default.
-
-    Claude refuses `anyOf` at the root, Gemini `$ref`, `$defs` and `const`; `anyOf` with null breaks several. An optional
-    argument is one that is not required, and that says it all.
-    """
-
-    def generate(self, schema: core_schema.CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
-        rendered = super().generate(schema, mode)
-        definitions = rendered.pop("$defs", {})
-        return dict(_inline(rendered, definitions))
-
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        rendered = super().model_schema(schema)
-        for noise in ("title", "description"):  # the class's name and docstring are for readers of the code
-            rendered.pop(noise, None)
-        return _without_additional(rendered)
-
-    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
-        rendered = super().literal_schema(schema)
-        if "const" in rendered:
-            rendered["enum"] = [rendered.pop("const")]
-        return rendered
-
-    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        return _without_additional(super().dict_schema(schema))
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # the signature is pydantic's
-        return False
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        if schema.get("default", ...) is None:
-            return self.generate_inner(schema["schema"])
-        return super().default_schema(schema)
-
-
-def _without_additional(schema: JsonSchemaValue) -> JsonSchemaValue:
-    if schema.get("additionalProperties") is True:  # what JSON Schema takes for granted
-        del schema["additionalProperties"]
-    return schema
-
-
-def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_inline(part, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if reference := schema.get("$ref"):
-        target = dict(definitions[reference.rpartition("/")[2]])
-        target.pop("additionalProperties", None)  # an unknown key is refused at every level; the root's word will do
-        return _inline(target | {key: value for key, value in schema.items() if key != "$ref"}, definitions)
-    return {key: _inline(value, definitions) for key, value in schema.items()}
-
-
-def _unasserted(schema: Mapping[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    if "description" in schema:
-        kept["description"] = schema["description"]
-    if schema.get("properties"):
-        kept["properties"] = {name: _unasserted(part) for name, part in schema["properties"].items()}
-    if schema.get("items"):
-        kept["items"] = _unasserted(schema["items"])
-    return kept

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phone_number_mcp.commands.errors import InstallError
+from phone_number_mcp.options import Options
 from phone_number_mcp.platforms import DEFAULT_PLATFORM, Platform
-from phone_number_mcp.settings import ConfigurationError, Options, is_placeholder, read
+from phone_number_mcp.settings import ConfigurationError, is_placeholder, read
 
 if TYPE_CHECKING:
     from phone_number_mcp.commands.clients import Client

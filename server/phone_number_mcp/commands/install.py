@@ -27,8 +27,9 @@ from phone_number_mcp.commands.entries import (
 )
 from phone_number_mcp.commands.errors import InstallError
 from phone_number_mcp.commands.files import Written, edit, read_file
+from phone_number_mcp.options import Options
 from phone_number_mcp.platforms import DEFAULT_PLATFORM, Platform, load
-from phone_number_mcp.settings import NAMED_SECRET, ConfigurationError, Options, is_placeholder, read
+from phone_number_mcp.settings import NAMED_SECRET, ConfigurationError, is_placeholder, read
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what Claude Code and Codex accept; the others accept more
 
