@@ -17,7 +17,7 @@ from phone_number_mcp.settings import variable
 FOR_THE_USER = {
     "get_phone_number": "Shows one number: its nickname, agents and webhook.",
     "create_phone_number": "Gets a new number and routes its calls to your voice agents. It may cost money.",
-    "list_phone_numbers": "Shows all numbers of the account, page by page.",
+    "list_phone_numbers": "Shows the numbers in short, with their agents' names, and finds them by nickname, area code, agent or webhook.",
     "list_available_phone_numbers": "Shows numbers you already have that no agent uses.",
     "check_phone_number": "Says whether a number is answered and by whom, whether it can call out, and what to fix.",
     "import_phone_number": "Connects a number that you already have at a carrier.",
