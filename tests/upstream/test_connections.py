@@ -312,3 +312,17 @@ async def test_nothing_is_sent_to_whoever_cannot_prove_the_name(
             assert (error["code"], error["outcome"]) == ("unreachable", "not_applied")
             assert "certificate" in error["message"].lower()
         assert upstream.requests == []
+
+
+async def test_a_request_of_which_the_first_byte_left_is_sent_whole_whatever_begins_then(upstream: Upstream) -> None:
+    left: list[str] = []
+
+    def leaves() -> None:
+        left.append("POST")
+        assert len(left) == 1, "asked again after the first byte"
+
+    upstream.answer = reply(200, b"{}")
+    async with Connections(upstream.url) as connections:
+        request = httpx.Request("POST", f"{upstream.url}/x", content=b"{}", extensions={"sent": leaves})
+        assert await exchange(connections, request) == b"{}"
+    assert [asked.body for asked in upstream.requests] == [b"{}"]

@@ -205,8 +205,9 @@ class _Connection(httpcore.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if self._writer.is_closing():
             raise httpcore.WriteError("The connection is closed")
-        self._sent()  # may refuse
-        self.wrote = True
+        if not self.wrote:  # httpcore writes a request in parts, the last of them empty: once begun, it is sent whole
+            self._sent()  # may refuse
+            self.wrote = True
         try:
             self._writer.write(buffer)
             await self._writer.drain()

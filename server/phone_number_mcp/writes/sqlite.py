@@ -128,7 +128,6 @@ class SqliteJournal:
         if isinstance(claim, int):  # not raised before: what else was written is to be committed
             raise LimitExceededError(claim)
         if isinstance(claim, Claimed):
-            self._mine.add(claim.id)
             self._last_id = max(self._last_id, claim.id)  # not before: a commit that fails gives its id to the next
         return claim
 
@@ -217,6 +216,8 @@ class SqliteJournal:
                 self._end_unsent(connection)
             result = operation(database)
             connection.execute("COMMIT")
+            if isinstance(result, Claimed):  # before anybody else can close it as unsent
+                self._mine.add(result.id)
         except sqlite3.Error as error:
             self._roll_back(connection)
             if not is_busy(error):
