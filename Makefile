@@ -32,7 +32,7 @@ coverage: $(VENV)/.dev ## run the tests, and show which lines and branches they 
 	@$(BIN)/coverage report
 
 lowest: $(LOWEST)/.made ## run the tests of the main paths with the oldest dependencies that pyproject.toml allows
-	@$(LOWEST)/bin/$(PYTEST) -p no:cacheprovider $(MAIN_PATHS)
+	@$(LOWEST)/bin/$(PYTEST) -p no:cacheprovider $(MAIN_PATHS) -k 'not does_not_jam_the_rest' # its own client hangs with anyio below 4.13; the server does not
 
 check: lint types imports coverage lowest evals attack simulate simulate-bugs test-clients conformance packages ## everything that CI runs; the tests run under coverage
 

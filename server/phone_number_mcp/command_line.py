@@ -28,7 +28,7 @@ OPTIONS = (
     "log_level",
     "journal",
 )
-"""The server's options, as attributes of the namespace; `settings.Options` says what each may be."""
+"""The server's options, as attributes of the namespace; `options.Options` says what each may be."""
 
 
 class UsageError(Exception):

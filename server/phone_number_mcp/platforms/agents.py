@@ -1,4 +1,4 @@
-"""Agents by name or id: a name that a caller gives is looked up, and one that is not exactly one agent's is refused."""
+"""Finds the agent that a caller names. If no agent, or more than one, has that name, the call is refused."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class AgentList:
 
     Args:
         read: Reads a page.
-        agent: An entry of it → the agent; None if it is none.
+        agent: Turns an entry into an agent; returns None if the entry is not one.
     """
 
     read: ReadPage
@@ -69,8 +69,8 @@ class Agents:
 
     Args:
         known: Those that were read.
-        whole: These are all.
-        problem: Why they are not all, as a clause.
+        whole: `known` has every agent.
+        problem: Why some are missing, as words to put into a sentence.
     """
 
     known: Sequence[Agent]
@@ -87,7 +87,7 @@ async def read_agents(call: Call, source: AgentList, *, fresh: bool = False) -> 
     """Return the agents of the call's account: as they were read within `FRESH_SECONDS`, or read now.
 
     Args:
-        call: Its time is used up to a quarter.
+        call: At most a quarter of its remaining time is used.
         source: How the platform lists them.
         fresh: Read them now.
 
@@ -145,7 +145,7 @@ async def resolve(call: Call, source: AgentList, arguments: A) -> tuple[A, Resol
     """Return the arguments with ids in place of agents' names, and what was resolved.
 
     Args:
-        call: Its time is used up to a quarter.
+        call: At most a quarter of its remaining time is used.
         source: How the platform lists its agents.
         arguments: As the caller gave them.
 

@@ -28,7 +28,7 @@ LIMIT = 100
 """Numbers that one answer lists if the caller does not say."""
 
 _NEXT = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9a-f]{6})\.(.*)", re.DOTALL)
-"""Size of the pages, entries of the first one that were listed before, digest of the filters, the platform's cursor."""
+"""The parts of `next`: page size, entries of the first page that were listed before, digest of the filters, the platform's cursor."""
 
 
 class ListArguments(Arguments):
@@ -96,8 +96,8 @@ class NumberList:
     Args:
         read: Reads a page.
         key: Under which an answer has the numbers; None where it is a bare array.
-        brief: A number → the same in short; None if it is none.
-        filters: The platform's own word for an argument that it can filter or sort by; others are applied here.
+        brief: Turns an entry into a number in short; returns None if the entry is not one.
+        filters: Our argument → the platform's query parameter, for what it filters and sorts itself. This module does the rest.
         agents: How the platform lists its agents; None where it has none.
     """
 
@@ -298,9 +298,9 @@ def _start(arguments: ListArguments) -> _Place:
         return _Place(PAGE_SIZE if many or arguments.limit == 0 else min(arguments.limit, PAGE_SIZE))
     said = _NEXT.fullmatch(arguments.next)
     if said is None or not 0 < int(said[1]) <= PAGE_SIZE:
-        raise _not_next("is not the next of an earlier answer: pass it on as it came")
+        raise _not_next("must be copied unchanged from an earlier answer")
     if said[3] != _digest(arguments):
-        raise _not_next("belongs to a list with other filters: give all other arguments as in the call before")
+        raise _not_next("was issued for other filters: repeat the other arguments of the earlier call")
     return _Place(int(said[1]), int(said[2]), said[4] or None)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from phone_number_mcp.upstream.call import Call
 
 PAGE_SIZE = 100
-"""Entries of a page where the whole list is read: the most that the platforms document."""
+"""Page size when a whole list is read: the largest that the platforms document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ async def pages(
 
     Args:
         read: Reads one.
-        call: With what it reaches the platform.
+        call: Reaches the platform.
         query: What to filter and sort by, in the platform's words.
         size: Entries of a page.
         cursor: Of the page to start with; None for the first.

@@ -1,4 +1,4 @@
-"""What was read from a platform a moment ago, by account: so that several calls in a row ask for it once."""
+"""A short-lived cache for each account, so that several calls in a row read the same thing once."""
 
 from __future__ import annotations
 

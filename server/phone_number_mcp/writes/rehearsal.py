@@ -1,4 +1,4 @@
-"""A dry run: what a write would send, and what limits, policy and journal would say to it. Nothing is sent or counted."""
+"""A dry run: the request of a write, and whether limits, journal or platform would stop it. No write is sent or counted."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def _exists(platform: Platform, call: Call, phone_number: str) -> bool:
 
 
 def _of_earlier(taken: Taken, intent: Intent) -> str:
-    """Return what the journal says of an earlier write that has what this one claims."""
+    """Describe the earlier write that holds the number or the key that this write needs."""
     entry = taken.entry
     if taken.by == "key" and entry.fingerprint != intent.fingerprint:
         return key_reused().message
