@@ -81,6 +81,17 @@ async def test_the_question_shows_all_that_is_sent_and_nothing_a_model_wrote_can
     ]
 
 
+async def test_the_question_calls_an_agent_by_its_name(platform: Faulty, own_journal: dict[str, str]) -> None:
+    person = Person(ElicitResult(action="decline"))
+    async with connected(platform, own_journal, "legacy", person, "--sandbox") as client:
+        for given in ("night DESK", "agent_night"):
+            await client.call_tool("create_phone_number", {"phone_number": "+14155550120", "inbound_agent_id": given})
+    for question in person.asked:
+        assert 'inbound_agent_id: "agent_night"' in question.splitlines()
+        assert '"agent_night" is the agent "Night desk"' in question.splitlines()
+    assert len(person.asked) == 2
+
+
 async def test_a_long_text_is_shown_whole_and_a_secret_is_named_but_not_shown(
     platform: Faulty, own_journal: dict[str, str]
 ) -> None:

@@ -22,7 +22,7 @@ from phone_number_mcp.declarations import declared, declared_prompt
 from phone_number_mcp.errors import CRASHES, Failure, Internal, ToolError
 from phone_number_mcp.guard import explained, guarded, one_page
 from phone_number_mcp.icon import with_icon
-from phone_number_mcp.platforms.agents import Resolution, resolve
+from phone_number_mcp.platforms.agents import UNNAMED, Resolution, resolve
 from phone_number_mcp.tool import A, Success, agents_named, field_names
 from phone_number_mcp.tracing import mark_span, trace_headers
 from phone_number_mcp.transports import AfterResponse
@@ -226,7 +226,7 @@ class _App:
             return _with(await self._rehearsed(tool, arguments, account, elapsed), resolution)
         if self._settings.options.confirm == "always":
             await self._writes.check(tool, arguments, account)
-            question = await self._consent.ask(ctx, params, tool, arguments)
+            question = await self._consent.ask(ctx, params, tool, arguments, resolution.agents)
             if question is not None:
                 return question
         after = ctx.request if isinstance(ctx.request, AfterResponse) else None
@@ -244,7 +244,7 @@ class _App:
     async def _resolved(self, call: Call, arguments: A) -> tuple[A, Resolution]:
         """Return the arguments with ids in place of agents' names."""
         if self._platform.agents is None or not agents_named(arguments):
-            return arguments, Resolution({})
+            return arguments, UNNAMED
         return await resolve(call, self._platform.agents, arguments)
 
     def _account(self) -> Account:

@@ -25,6 +25,8 @@ from phone_number_mcp.errors import Declined, FieldProblem, InvalidArguments, du
 from phone_number_mcp.named_secrets import NamedSecret
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp.server.context import ServerRequestContext
 
     from phone_number_mcp.sanitize import Sanitizer
@@ -104,8 +106,16 @@ class Consent:
         params: types.CallToolRequestParams,
         tool: Tool[Any],
         arguments: Arguments,
+        agents: Mapping[str, str],
     ) -> types.InputRequiredResult | None:
         """Return once the person has said yes; in the stateless era, return the question first.
+
+        Args:
+            ctx: The request of the call.
+            params: The call, and in the stateless era the answer.
+            tool: What will be done.
+            arguments: With what.
+            agents: Id → name, of the agents that the call is about: a person knows them by name.
 
         Raises:
             Declined: The person said no, did not answer in time, or cannot be asked; or the answer is malformed.
@@ -115,7 +125,7 @@ class Consent:
         if found is not None:
             hint = f"The server runs with --confirm always, and nothing was sent. {found.remedy}"
             raise Declined(f"The person was not asked: {found.reason}", hint=hint)
-        question = self._question(tool, arguments)
+        question = self._question(tool, arguments, agents)
         answer: types.InputResponse | None
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             if params.input_responses is None:
@@ -140,7 +150,7 @@ class Consent:
             raise Declined("The client's answer to the question is malformed") from error
         raise Declined(f"The person did not answer within {duration(self._timeout)}")
 
-    def _question(self, tool: Tool[Any], arguments: Arguments) -> str:
+    def _question(self, tool: Tool[Any], arguments: Arguments, agents: Mapping[str, str]) -> str:
         """Return what is asked: everything that will be sent, less secrets, each on a line of its own.
 
         What a model wrote is shown as JSON: it cannot pass for a part of the question.
@@ -156,6 +166,7 @@ class Consent:
             target = number if _NUMBER.fullmatch(number) else self._shown(number)
         fields = {name: f"{name}: {self._shown(value)}" for name, value in given.items() if name not in _NOT_SHOWN}
         lines = [f"{tool.title} on {self._platform}: {target}", *fields.values()]
+        lines += [f"{self._shown(id_)} is the agent {self._shown(name)}" for id_, name in agents.items()]
         if tool.costs:
             lines.append("This may cost money.")
         if tool.deletes:

@@ -9,7 +9,7 @@ import pytest
 
 from phone_number_mcp.errors import InvalidArguments
 from phone_number_mcp.platforms import Platform, load
-from phone_number_mcp.platforms.agents import MAX_CANDIDATES, folded, resolve
+from phone_number_mcp.platforms.agents import MAX_CANDIDATES, Agent, folded, read_agents, resolve
 from phone_number_mcp.upstream.api import Api
 from support import harness
 from support.server import Connect, content, credentials
@@ -128,6 +128,30 @@ async def test_the_agents_are_read_once_and_again_for_a_name_that_is_new(connect
     assert result["data"]["would_send"]["body"]["inbound_agent_id"] == "New one"
     reads = [request for request in upstream.requests if request.target.startswith("/api/agents")]
     assert len(reads) == 2
+
+
+async def test_a_name_that_nobody_has_costs_one_look_at_the_agents(connect: Connect, upstream: Upstream) -> None:
+    upstream.answer = having_agents(reply(500), "Reception")
+    (result,) = await _call(upstream, connect, {"inbound_agent_id": "Nobody"})
+    assert result["error"]["code"] == "invalid_arguments"
+    assert [request.target for request in upstream.requests] == ["/api/agents?limit=100&page=0"]
+
+
+@pytest.mark.parametrize("name", ["zudu", "retell"])
+async def test_entries_that_are_no_agents_are_passed_over(upstream: Upstream, name: str) -> None:
+    entries = [
+        "no agent", None, 7, {}, {"agent_id": 7}, {"agent_id": ""},
+        {"agent_id": "agent_a", "agent_name": ["odd"], "channel": ["voice"], "is_suspended": "no"},
+    ]  # fmt: skip
+    body = {"items": entries, "has_more": False} if name == "retell" else {
+        "data": {"agents": entries, "pagination": {"total_pages": 1}}, "status": "success"
+    }  # fmt: skip
+    upstream.answer = reply(200, body)
+    platform = load(name)
+    assert platform.agents
+    async with Api(base_url=upstream.url, decipher=platform.decipher, timeout=5) as api:
+        agents = await read_agents(api.call(harness.account(platform)), platform.agents)
+    assert agents.known == (Agent("agent_a", "odd"),)
 
 
 async def test_where_the_agents_cannot_be_read_the_value_is_sent_as_it_is_with_a_warning(

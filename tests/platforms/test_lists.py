@@ -62,7 +62,8 @@ async def test_a_filter_lists_what_fits_and_all_of_it(opened: tuple[Client, Serv
 async def test_next_belongs_to_one_list(opened: tuple[Client, Served]) -> None:
     client, _there = opened
     data = content(await client.call_tool("list_phone_numbers", {"limit": 5, "unanswered": True}))["data"]
-    for arguments in ({"next": data["next"]}, {"next": "none of ours"}, {"next": "0.0.000000."}):
+    full = {"next": data["next"], "unanswered": True, "detail": "full"}  # a page of its own, from its start
+    for arguments in ({"next": data["next"]}, full, {"next": "none of ours"}, {"next": "0.0.000000."}):
         error = content(await client.call_tool("list_phone_numbers", {"limit": 5} | arguments))["error"]
         assert error["code"] == "invalid_arguments"
         assert [problem["field"] for problem in error["fields"]] == ["next"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -63,9 +64,9 @@ class AgentList:
     agent: Callable[[Mapping[str, Any]], Agent | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Agents:
-    """The agents of an account.
+    """The agents of an account. What is looked up in them is indexed once, as they are kept for several calls.
 
     Args:
         known: Those that were read.
@@ -77,10 +78,25 @@ class Agents:
     whole: bool = True
     problem: str = ""
 
-    @property
-    def names(self) -> dict[str, str]:
+    @cached_property
+    def names(self) -> Mapping[str, str]:
         """Id → name."""
         return {agent.id: agent.name for agent in self.known}
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Sequence[Agent]]:
+        """Name, as `folded` returns it → the agents of that name."""
+        found: dict[str, list[Agent]] = {}
+        for agent in self.known:
+            found.setdefault(folded(agent.name), []).append(agent)
+        return found
+
+    def matching(self, value: str) -> Sequence[Agent]:
+        """Return the agents that a value may mean: the one of that id, else all of that name."""
+        if value in self.names:
+            return [next(agent for agent in self.known if agent.id == value)]
+        name = folded(value)
+        return self.by_name.get(name, ()) if name else ()
 
 
 async def read_agents(call: Call, source: AgentList, *, fresh: bool = False) -> Agents:
@@ -101,7 +117,7 @@ async def read_agents(call: Call, source: AgentList, *, fresh: bool = False) -> 
     problem = ""
     try:
         async for page in pages(source.read, call.within(SHARE)):
-            known += filter(None, map(source.agent, page.entries))
+            known += filter(None, (source.agent(entry) for entry in page.entries if isinstance(entry, dict)))
             if len(known) >= MAX_AGENTS and page.next is not None:
                 problem = f"there are more than {MAX_AGENTS:,}"
                 break
@@ -134,11 +150,17 @@ class Resolution:
 
     Args:
         names: Name, as the caller gave it → id.
+        agents: Id → name, of all the agents that the call is about.
         warning: What could not be checked.
     """
 
     names: Mapping[str, str]
+    agents: Mapping[str, str]
     warning: str | None = None
+
+
+UNNAMED = Resolution({}, {})
+"""Of a call that names no agent."""
 
 
 async def resolve(call: Call, source: AgentList, arguments: A) -> tuple[A, Resolution]:
@@ -155,47 +177,39 @@ async def resolve(call: Call, source: AgentList, arguments: A) -> tuple[A, Resol
     """
     given = agents_named(arguments)
     if not given:
-        return arguments, Resolution({})
+        return arguments, UNNAMED
     try:
+        were_kept = call.recall(_KEPT) is not None
         agents = await read_agents(call, source)
-        if any(len(_matches(value, agents)) != 1 for _path, value in given):
+        if were_kept and any(len(agents.matching(value)) != 1 for _path, value in given):
             agents = await read_agents(call, source, fresh=True)
     except Unauthorized as error:
         raise error.replace(outcome="not_applied") from error  # the call itself would be refused as well
     except ToolError as error:
-        return arguments, Resolution({}, _unchecked(given, f"{error.code}: {error.message}"))
+        return arguments, Resolution({}, {}, _unchecked(given, f"{error.code}: {error.message}"))
     ids: dict[str, str] = {}
+    called: dict[str, str] = {}
     refused: list[tuple[str, str, Sequence[Agent]]] = []
     unchecked: list[tuple[str, str]] = []
     for path, value in given:
-        found = _matches(value, agents)
-        if [agent.id for agent in found] == [value]:
-            continue
+        found = agents.matching(value)
         if len(found) > 1 or (not found and agents.whole):
             refused.append((path, value, found))
-        elif agents.whole:
-            ids[value] = found[0].id
-        else:
+        elif not found or (found[0].id != value and not agents.whole):
             unchecked.append((path, value))
+        else:
+            called[found[0].id] = found[0].name
+            if found[0].id != value:
+                ids[value] = found[0].id
     if refused:
         raise _refusal(refused, agents)
-    return with_agents(arguments, ids), Resolution(ids, _unchecked(unchecked, agents.problem) if unchecked else None)
-
-
-def _matches(value: str, agents: Agents) -> Sequence[Agent]:
-    """Return the agents that a value may mean: the one of that id, else all of that name."""
-    for agent in agents.known:
-        if agent.id == value:
-            return [agent]
-    name = folded(value)
-    return [agent for agent in agents.known if name and folded(agent.name) == name]
+    warning = _unchecked(unchecked, agents.problem) if unchecked else None
+    return with_agents(arguments, ids), Resolution(ids, called, warning)
 
 
 def _unchecked(given: Iterable[tuple[str, str]], problem: str) -> str:
     values = ", ".join(dict.fromkeys(f"{path} {value!r}" for path, value in given))
-    return (
-        f"The agents could not be read ({problem}), so this was not checked and is used as an id as it stands: {values}"
-    )
+    return f"The agents could not be read ({problem}). These values were not checked, and are used unchanged as ids: {values}"
 
 
 def _refusal(refused: Sequence[tuple[str, str, Sequence[Agent]]], agents: Agents) -> InvalidArguments:
@@ -222,8 +236,8 @@ def _similar(value: str, agents: Agents) -> Sequence[Agent]:
 
     wanted = folded(value)[:_COMPARED]
     by_name: dict[str, list[Agent]] = {}
-    for agent in agents.known:
-        by_name.setdefault(folded(agent.name)[:_COMPARED], []).append(agent)
+    for name, called in agents.by_name.items():
+        by_name.setdefault(name[:_COMPARED], []).extend(called)
     near = [name for name in by_name if wanted and name and (wanted in name or name in wanted)][:MAX_CANDIDATES]
     near += difflib.get_close_matches(wanted, by_name, n=MAX_CANDIDATES, cutoff=_SIMILAR)
     return [agent for name in dict.fromkeys(near) for agent in by_name[name]]

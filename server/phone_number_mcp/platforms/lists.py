@@ -193,10 +193,10 @@ class _Walk:
         start, query = self._start, _query(self._source, self._arguments)
         try:
             async for page in pages(self._source.read, call, query, size=start.size, cursor=start.cursor):
-                if self._is_full_after(page) or page.next is None:
+                if self._take(page) or page.next is None:
                     break
                 self._here = _Place(start.size, 0, page.next)
-                if self._is_enough(call):
+                if self._must_stop(call):
                     self._stop()
                     break
         except ToolError as error:
@@ -212,8 +212,8 @@ class _Walk:
         """Whether only the count is asked for, and the platform said it."""
         return self._arguments.limit == 0 and self.total is not None
 
-    def _is_full_after(self, page: Page) -> bool:
-        """Take what matches from a page; return whether that is all that is asked for."""
+    def _take(self, page: Page) -> bool:
+        """Take what matches from a page; return whether nothing more is needed."""
         self._read += len(page.entries)
         for place, entry in enumerate(page.entries):
             brief = self._source.brief(entry) if isinstance(entry, dict) else None
@@ -232,8 +232,8 @@ class _Walk:
         self.total = None if self._dropped or _filtered_here(self._source, self._arguments) else page.total
         return self.next is not None or self._is_counted
 
-    def _is_enough(self, call: Call) -> bool:
-        """Return whether no further page is to be read, although there is one."""
+    def _must_stop(self, call: Call) -> bool:
+        """Return whether reading must stop, although there are more pages."""
         arguments = self._arguments
         if 0 < arguments.limit == len(self.briefs) and not _filtered_here(self._source, arguments):
             return True  # the next page surely has a match
@@ -305,7 +305,7 @@ def _start(arguments: ListArguments) -> _Place:
 
 
 def _digest(arguments: ListArguments) -> str:
-    canonical = json.dumps(arguments.filters(), sort_keys=True)
+    canonical = json.dumps([arguments.detail, arguments.filters()], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:6]
 
 

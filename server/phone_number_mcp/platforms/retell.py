@@ -456,7 +456,7 @@ def _agent(entry: Mapping[str, Any]) -> Agent | None:
     return Agent(
         id_,
         as_text(entry.get("agent_name")),
-        channel=channel if channel in {"voice", "chat"} else None,
+        channel=channel if channel in ("voice", "chat") else None,
         suspended=suspended if isinstance(suspended, bool) else None,
     )
 
