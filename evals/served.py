@@ -135,9 +135,15 @@ def served(platform: str, organisation: Organisation) -> Iterator[Served]:
         organisation: What it holds at first.
     """
     numbers, agents = organisation.state(platform)
+    shown = Served("", numbers, copy.deepcopy(numbers))
+    with listening(_faulty(organisation.routes(platform, numbers, agents), shown, agents)) as shown.url:
+        yield shown
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """Serve an ASGI app in a thread, and return its address on a free port of 127.0.0.1."""
     listener = socket.create_server(("127.0.0.1", 0))
-    shown = Served(f"http://127.0.0.1:{listener.getsockname()[1]}", numbers, copy.deepcopy(numbers))
-    app = _faulty(organisation.routes(platform, numbers, agents), shown, agents)
     config = uvicorn.Config(
         app, log_level="critical", lifespan="off", access_log=False, timeout_graceful_shutdown=1, loop="asyncio"
     )
@@ -145,7 +151,7 @@ def served(platform: str, organisation: Organisation) -> Iterator[Served]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
-        yield shown
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(timeout=30)

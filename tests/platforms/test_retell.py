@@ -94,15 +94,28 @@ async def test_what_cannot_be_found_on_create_is_not_the_number(api: Api, upstre
     assert type(raised.value) is Rejected
 
 
-async def test_a_number_that_exists_already_is_shown(api: Api, upstream: Upstream) -> None:
-    async def answer(request: Any, stream: Any) -> None:
+@pytest.mark.parametrize(
+    ("tool", "arguments", "path"),
+    [
+        ("create_phone_number", {}, "/create-phone-number"),
+        ("import_phone_number", {"termination_uri": "x.pstn.twilio.com"}, "/import-phone-number"),
+    ],
+)
+async def test_a_number_that_exists_already_is_shown(
+    api: Api, upstream: Upstream, tool: str, arguments: dict[str, Any], path: str
+) -> None:
+    async def answer(request: Request, stream: Any) -> None:
         taken = reply(400, {"status": "error", "message": f"Phone number {NUMBER} already exists"})
         await (taken if request.method == "POST" else reply(200, {"phone_number": NUMBER}))(request, stream)
 
     upstream.answer = answer
     with pytest.raises(AlreadyExists) as raised:
-        await run(api, "create_phone_number", phone_number=NUMBER)
+        await run(api, tool, phone_number=NUMBER, **arguments)
     assert raised.value.facts["existing"] == {"phone_number": NUMBER}
+    assert [(request.method, request.target) for request in upstream.requests] == [
+        ("POST", path), ("GET", "/get-phone-number/%2B14155550100"),
+    ]  # fmt: skip
+    assert upstream.requests[0].json == {"phone_number": NUMBER, **arguments}
 
 
 async def test_fields_that_the_platform_retired_are_shown_where_a_reply_still_has_them(
@@ -554,21 +567,6 @@ async def test_an_agent_version_is_sent_as_the_platform_takes_it(
     agents = [{"agent_id": "agent_a", "agent_version": written, "weight": 1}]
     await run(api, "update_phone_number", phone_number=NUMBER, inbound_agents=agents)
     assert upstream.requests[0].json["inbound_agents"][0]["agent_version"] == sent
-
-
-async def test_an_import_sends_what_was_given_and_shows_the_number_if_it_exists(api: Api, upstream: Upstream) -> None:
-    async def answer(request: Request, stream: Any) -> None:
-        taken = reply(400, {"status": "error", "message": f"Phone number {NUMBER} already exists"})
-        await (taken if request.method == "POST" else reply(200, {"phone_number": NUMBER}))(request, stream)
-
-    upstream.answer = answer
-    with pytest.raises(AlreadyExists) as raised:
-        await run(api, "import_phone_number", phone_number=NUMBER, termination_uri="x.pstn.twilio.com")
-    assert raised.value.facts["existing"] == {"phone_number": NUMBER}
-    assert [(request.method, request.target) for request in upstream.requests] == [
-        ("POST", "/import-phone-number"), ("GET", "/get-phone-number/%2B14155550100"),
-    ]  # fmt: skip
-    assert upstream.requests[0].json == {"phone_number": NUMBER, "termination_uri": "x.pstn.twilio.com"}
 
 
 async def test_a_delete_says_which_number_is_gone_although_the_platform_says_nothing(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
-
+from evals.served import listening
 from phone_number_mcp.platforms import load
 from phone_number_mcp.sandbox import create_app
 
@@ -37,8 +34,7 @@ class Platform:
 def recorded(platform: str) -> Iterator[Platform]:
     """Serve one simulated platform, new and on a free port."""
     app = create_app(load(platform).sandbox())
-    listener = socket.create_server(("127.0.0.1", 0))
-    served = Platform(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    served = Platform("")
 
     async def recording(scope: Any, receive: Any, send: Any) -> None:
         message = await receive()
@@ -59,11 +55,5 @@ def recorded(platform: str) -> Iterator[Platform]:
 
         await app(scope, replay, send)
 
-    server = uvicorn.Server(uvicorn.Config(recording, log_level="critical", lifespan="off", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
+    with listening(recording) as served.url:
         yield served
-    finally:
-        server.should_exit = True
-        thread.join(timeout=30)

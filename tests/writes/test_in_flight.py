@@ -14,21 +14,12 @@ from phone_number_mcp.tool import Success
 from phone_number_mcp.upstream.api import Api
 from phone_number_mcp.upstream.request import Account
 from phone_number_mcp.writes.in_flight import InFlightWrite
-from phone_number_mcp.writes.journal import Intent
+from support.intents import INTENT as CREATE
 
 pytestmark = pytest.mark.anyio
 RETELL = load("retell")
 (IMPORT,) = [tool for tool in RETELL.tools if tool.name == "import_phone_number"]
-INTENT = Intent(
-    platform="retell",
-    address="https://platform.test",
-    credentials=("secret",),
-    operation="import_phone_number",
-    phone_number="+14155550120",
-    fingerprint="the same",
-    budget=5.0,
-    creates=True,
-)
+INTENT = replace(CREATE, platform="retell", operation="import_phone_number")
 
 
 def in_flight(*, hidden: str = "one secret", **intent: Any) -> InFlightWrite:

@@ -12,21 +12,12 @@ import pytest
 
 from phone_number_mcp.transports import AfterResponse
 from phone_number_mcp.writes import recorder
-from phone_number_mcp.writes.journal import Claimed, Entry, Intent
+from phone_number_mcp.writes.journal import Claimed, Entry
 from phone_number_mcp.writes.recorder import Recorder
 from phone_number_mcp.writes.sqlite import SqliteJournal
+from support.intents import INTENT
 
 pytestmark = pytest.mark.anyio
-INTENT = Intent(
-    platform="test",
-    address="https://platform.test",
-    credentials=("secret",),
-    operation="create_phone_number",
-    phone_number="+14155550120",
-    fingerprint="the same",
-    budget=5.0,
-    creates=True,
-)
 
 
 @pytest.fixture

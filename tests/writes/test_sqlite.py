@@ -13,20 +13,11 @@ import pytest
 from phone_number_mcp.writes.clock import Clock
 from phone_number_mcp.writes.journal import Claimed, ClaimedBy, Entry, Intent, LimitExceededError, Taken
 from phone_number_mcp.writes.sqlite import SqliteJournal
+from support.intents import INTENT
 
 pytestmark = pytest.mark.anyio
 DAY = 86_400.0
 MIDNIGHT = 20_000 * DAY
-INTENT = Intent(
-    platform="test",
-    address="https://platform.test",
-    credentials=("secret",),
-    operation="create_phone_number",
-    phone_number="+14155550120",
-    fingerprint="the same",
-    budget=5.0,
-    creates=True,
-)
 
 
 @dataclass
