@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from typing import Any
 
 import anyio
 
-from phone_number_mcp.writes.journal import Claimed, JournalUnavailableError
+from phone_number_mcp.writes.journal import Claimed, Intent, JournalUnavailableError
 from phone_number_mcp.writes.sqlite import SqliteJournal
-from support.intents import INTENT
 
 
 async def claim(place: str, phone_number: str | None, key: str | None) -> str:
     """Claim one write in a journal that this process opens for it."""
-    intent = replace(INTENT, phone_number=phone_number, idempotency_key=key)
+    intent = Intent(
+        platform="test",
+        address="https://platform.test",
+        credentials=("secret",),
+        operation="create_phone_number",
+        phone_number=phone_number,
+        fingerprint="the same",
+        budget=5.0,
+        idempotency_key=key,
+        creates=True,
+    )
     journal = SqliteJournal(place)
     try:
         claimed = await journal.claim(intent, anyio.current_time() + 10)
