@@ -11,7 +11,15 @@ import anyio
 import pytest
 
 from phone_number_mcp.writes.clock import Clock
-from phone_number_mcp.writes.journal import Claimed, ClaimedBy, Entry, Intent, LimitExceededError, Taken
+from phone_number_mcp.writes.journal import (
+    Claimed,
+    ClaimedBy,
+    Entry,
+    Intent,
+    JournalUnavailableError,
+    LimitExceededError,
+    Taken,
+)
 from phone_number_mcp.writes.sqlite import SqliteJournal
 from support.intents import INTENT
 
@@ -167,3 +175,21 @@ async def test_a_write_whose_process_is_gone_is_adopted_once(
     assert (adopted.outcome, adopted.running) == ("unknown", False)
     for other in others:
         await other.close()
+
+
+@pytest.mark.parametrize("left", [[], ["journal.sqlite3"]], ids=["nothing", "an empty file"])
+async def test_a_journal_that_was_used_is_never_created_anew(
+    journal: SqliteJournal, tmp_path: Path, left: list[str]
+) -> None:
+    await claim(journal, intent())
+    (tmp_path / "journal.sqlite3").write_bytes(b"garbage" * 1_000)
+    with pytest.raises(JournalUnavailableError, match="damaged"):
+        await journal.claim(intent(1), soon())
+    files = [path for path in tmp_path.iterdir() if path.is_file()]
+    for path in files:
+        path.unlink()
+    for name in left:
+        (tmp_path / name).touch()
+    with pytest.raises(JournalUnavailableError, match="deleted while the server ran"):
+        await journal.claim(intent(1), soon())
+    assert [path.name for path in tmp_path.iterdir() if path.is_file() and path.stat().st_size] == []

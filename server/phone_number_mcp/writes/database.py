@@ -62,6 +62,7 @@ class Database:
 
     Args:
         place: A path, or `:memory:`.
+        may_create: Where there is no journal, create one.
         now: Seconds since 1970.
         tick: Seconds on a clock that nobody sets, and that starts with the machine.
 
@@ -71,9 +72,15 @@ class Database:
     """
 
     def __init__(
-        self, place: str, *, now: Callable[[], float] = time.time, tick: Callable[[], float] = time.monotonic
+        self,
+        place: str,
+        *,
+        may_create: bool = True,
+        now: Callable[[], float] = time.time,
+        tick: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = None if place == MEMORY else resolved_path(place)
+        self._may_create = may_create
         self._now, self._tick = now, tick
         self.connection = self._connect()
         try:
@@ -90,8 +97,11 @@ class Database:
         if self.path is None:
             return sqlite3.connect(MEMORY, check_same_thread=False, isolation_level=None)
         try:
-            if not self.path.exists() and _IN_USE in _lines(key_path(self.path))[1:]:
-                raise self._gone()
+            if not self.path.exists():
+                if not self._may_create:
+                    raise self._deleted()
+                if _IN_USE in _lines(key_path(self.path))[1:]:
+                    raise self._gone()
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # for this user alone, from its first moment
             return connect(self.path, "rw")
@@ -118,7 +128,7 @@ class Database:
             return False
         found = self._file()
         if found is None:
-            raise JournalUnavailableError(f"The journal {self.path} was deleted while the server ran. Restore it")
+            raise self._deleted()
         return found != self.identity
 
     def begin(self, *, writes: bool) -> None:
@@ -174,6 +184,8 @@ class Database:
         """Return the key; whoever creates the journal makes it. Called while nobody else can."""
         if self.path is None:
             return secrets.token_bytes(32)
+        if fresh and not self._may_create:
+            raise self._deleted()
         path = key_path(self.path)
         try:
             lines = _lines(path)
@@ -189,6 +201,9 @@ class Database:
         if fresh and _IN_USE in lines[1:]:
             raise self._gone()
         return key
+
+    def _deleted(self) -> JournalUnavailableError:
+        return JournalUnavailableError(f"The journal {self.path} was deleted while the server ran. Restore it")
 
     def _gone(self) -> JournalUnavailableError:
         return JournalUnavailableError(

@@ -258,7 +258,10 @@ class SqliteJournal:
 
     def _open(self) -> Database:
         try:
-            database = Database(self._place, now=self._clock.now, tick=self._clock.tick)
+            # One that was used before is restored, by whoever runs this server, and never created anew: not even between
+            # two files that are being restored, where the key file's place is still empty.
+            may_create = self._journal_id is None or self._place == MEMORY
+            database = Database(self._place, may_create=may_create, now=self._clock.now, tick=self._clock.tick)
         except JournalUnavailableError as error:
             if not self._may_forget or not self._never_written():
                 raise
